@@ -1,0 +1,72 @@
+"""A provider's model name to `author/slug`, variant and number format. The rules are rules/names.toml and
+rules/sources.toml; this file only applies them, in the order that names.toml states."""
+
+import re
+from dataclasses import dataclass
+
+from rules import table
+
+NAMES = table("names")
+REWRITES = [(re.compile(row["from"]), row["to"]) for row in NAMES["rewrites"]]
+SIZE = re.compile(r"^[a-z]?\d+(\.\d+)?[bkmt]$")
+
+
+@dataclass(frozen=True)
+class Identity:
+    id: str
+    variant: str | None = None
+    quantization: str | None = None
+
+    @property
+    def tag(self) -> str | None:
+        """The part of an endpoint's tag after the provider."""
+        return self.variant or self.quantization
+
+
+def upstream_name(source: dict, key: str, keys) -> str:
+    """The name to send to the provider, for a key of the map. Of two names for the same thing the long one
+    is kept, so that both entries of the map end up as one endpoint."""
+    prefix = source.get("prefix", "")
+    name = key.removeprefix(prefix)
+    folders = source.get("expand", [])
+    if "/" in name or not folders:
+        return name
+    known = (folder + name for folder in folders if prefix + folder + name in keys)
+    return next(known, folders[0] + name)
+
+
+def identify(source: dict, upstream: str) -> Identity | None:
+    """None where nobody can say whose model it is."""
+    exception = NAMES["upstreams"].get(f"{source['slug']}:{upstream}")
+    if exception:
+        return Identity(*exception.split(" "))
+    name = upstream
+    for folder in source.get("path", []):
+        name = name.removeprefix(folder)
+    author, _, name = name.lower().rpartition("/")
+    author = NAMES["authors"].get(author, author) or family(name) or source.get("author")
+    if not author or "/" in author:
+        return None
+    name, variant = take_ending(name, source.get("variants", []))
+    name, quantization = take_ending(name, NAMES["quantizations"])
+    id = f"{author}/{name}"
+    for pattern, to in REWRITES:
+        id = pattern.sub(to, id)
+    return Identity(NAMES["ids"].get(id, id), variant, quantization)
+
+
+def family(name: str) -> str | None:
+    return next((row["author"] for row in NAMES["families"] if name.startswith(row["name"])), None)
+
+
+def take_ending(name: str, endings: list[str]) -> tuple[str, str | None]:
+    for ending in endings:
+        if name.endswith("-" + ending):
+            return name.removesuffix("-" + ending), ending
+    return name, None
+
+
+def display_name(id: str) -> str:
+    author, slug = id.split("/", 1)
+    words = [NAMES["words"].get(word) or (word.upper() if SIZE.match(word) else word.capitalize()) for word in slug.split("-")]
+    return f"{NAMES['author_names'].get(author, author)}: {' '.join(words)}"
