@@ -13,7 +13,6 @@ report on standard output; nothing is left out without one.
 import argparse
 import calendar
 import json
-import re
 import sys
 import time
 from collections import Counter, defaultdict
@@ -30,7 +29,8 @@ import source  # noqa: E402
 from rules import matches, table  # noqa: E402
 
 CATALOG = Path(__file__).parents[2] / "catalog"
-SNAPSHOT_DAY = re.compile(r"-(20\d\d)-?(\d\d)-?(\d\d)$")
+SOURCES = table("sources")
+SKIP = table("skip")
 
 
 @dataclass
@@ -60,7 +60,7 @@ def build(entries: dict, as_of: str, report: Report) -> list[dict]:
 def offer(key: str, entries: dict, as_of: str, report: Report):
     """One entry of the map as an endpoint, or None with the reason noted."""
     entry = entries[key]
-    rule = table_of_sources().get(entry.get("litellm_provider"))
+    rule = SOURCES.get(entry.get("litellm_provider"))
     if rule is None:
         return report.skip("provider not in the catalog", key)
     provider, upstream = rule["slug"], naming.upstream_name(rule, key, entries)
@@ -107,11 +107,11 @@ def model(id: str, offers: list) -> dict:
     gives = set().union(*(gives for _, (_, gives) in offers))
     lengths = [row["context_length"] for row in endpoints if "context_length" in row]
     days = [row.get("expiration_date") for row in endpoints]
-    snapshot = SNAPSHOT_DAY.search(id)
+    day = naming.snapshot_day(id)
     row = {
         "id": id,
         "name": naming.display_name(id),
-        "created": calendar.timegm((*map(int, snapshot.groups()), 0, 0, 0)) if snapshot else None,
+        "created": calendar.timegm((*day, 0, 0, 0)) if day else None,
         "context_length": max(lengths, default=None),
         "architecture": features.architecture(takes, gives),
         "expiration_date": max(days) if all(days) else None,
@@ -126,14 +126,6 @@ def whole(number) -> int | None:
 
 def lines(models: list[dict]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in models)
-
-
-def table_of_sources() -> dict:
-    return SOURCES
-
-
-SOURCES = table("sources")
-SKIP = table("skip")
 
 
 def print_report(models: list[dict], report: Report, verbose: bool) -> None:
@@ -164,11 +156,13 @@ def main() -> None:
 
     pin = source.Pin.load(CATALOG / "source.json")
     version = given.version or ("" if given.file else pin.version)
+    if not given.file and not version:
+        sys.exit("catalog: source.json pins no version (it was made from a file); give --version")
     try:
         raw = source.read(given.file) if given.file else source.fetch(version)
     except (source.SourceError, OSError, KeyError) as error:
         sys.exit(f"catalog: {error}")
-    pinned = version == pin.version
+    pinned = not given.file and version == pin.version
     if pinned and source.digest(raw) != pin.sha256:
         sys.exit(f"catalog: the map of {source.PACKAGE} {version} is not the pinned one (SHA-256 differs)")
     today = time.strftime("%Y-%m-%d", time.gmtime())

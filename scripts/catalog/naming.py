@@ -8,7 +8,9 @@ from rules import table
 
 NAMES = table("names")
 REWRITES = [(re.compile(row["from"]), row["to"]) for row in NAMES["rewrites"]]
-SIZE = re.compile(r"^[a-z]?\d+(\.\d+)?[bkmt]$")
+# A dated snapshot: gpt-4o-2024-08-06, claude-opus-4.5-20251101.
+SNAPSHOT = re.compile(r"-(20\d\d)-?(\d\d)-?(\d\d)$")
+SIZE = re.compile(r"^[a-z]?\d+(\.\d+)?[bkmtv]$")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,18 @@ def take_ending(name: str, endings: list[str]) -> tuple[str, str | None]:
     return name, None
 
 
+def snapshot_day(id: str) -> tuple[int, int, int] | None:
+    found = SNAPSHOT.search(id)
+    return tuple(map(int, found.groups())) if found else None
+
+
 def display_name(id: str) -> str:
     author, slug = id.split("/", 1)
-    words = [NAMES["words"].get(word) or (word.upper() if SIZE.match(word) else word.capitalize()) for word in slug.split("-")]
-    return f"{NAMES['author_names'].get(author, author)}: {' '.join(words)}"
+    day = snapshot_day(slug)
+    words = [word_name(word) for word in SNAPSHOT.sub("", slug).split("-")]
+    suffix = " ({:04}-{:02}-{:02})".format(*day) if day else ""
+    return f"{NAMES['author_names'].get(author, author)}: {' '.join(words)}{suffix}"
+
+
+def word_name(word: str) -> str:
+    return NAMES["words"].get(word) or (word.upper() if SIZE.match(word) else word.capitalize())
