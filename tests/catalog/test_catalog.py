@@ -20,6 +20,7 @@ import naming  # noqa: E402
 import pricing  # noqa: E402
 from rules import table  # noqa: E402
 
+DOCUMENT = (ROOT / "docs/catalog.md").read_text()
 PRICE_TEXT = re.compile(r"^(0|[1-9]\d*)(\.\d*[1-9])?$")
 PER_TOKEN = {"prompt", "completion", "input_cache_read", "input_cache_write", "input_cache_write_1h", "internal_reasoning",
              "audio", "audio_output", "input_audio_cache", "image_token", "image_output"}
@@ -166,8 +167,21 @@ class Providers(unittest.TestCase):
 
     def test_every_quirk_is_documented_and_used(self):
         used = {quirk for row in providers() for quirk in row.get("quirks", [])}
-        documented = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/catalog.md").read_text(), re.M))
-        self.assertEqual(used, documented)
+        section = DOCUMENT.split("\n## Quirks\n")[1]
+        self.assertEqual(used, set(re.findall(r"^\| `([a-z_]+)` \|", section, re.M)))
+
+    def test_every_data_policy_says_where_it_is_published(self):
+        stated = {row["slug"] for row in providers() if "data_policy" in row}
+        section = DOCUMENT.split("\n| Provider | Published at |\n")[1].split("\n\n")[0]
+        self.assertEqual(stated, set(re.findall(r"^\| ([a-z0-9-]+) \| https://", section, re.M)))
+
+    def test_the_document_counts_what_is_there(self):
+        pin = json.loads((CATALOG / "source.json").read_text())
+        several = sum(len({row["provider"] for row in model["endpoints"]}) > 1 for model in models())
+        self.assertIn(f"`{pin['package']}` {pin['version']} ", DOCUMENT)
+        self.assertIn(f"taken on {pin['as_of']} ", DOCUMENT)
+        self.assertIn(f"| {len(models())}, {len(endpoints())}; {several} models are offered by several providers |", DOCUMENT)
+        self.assertIn(f"| {len(providers())} rows, {len({row['provider'] for _, row in endpoints()})} of them with prices ", DOCUMENT)
 
     def test_rules_name_only_providers_that_exist(self):
         slugs = {row["slug"] for row in providers()}
