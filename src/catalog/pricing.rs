@@ -1,0 +1,277 @@
+//! Prices of an endpoint and the cost of a request by them, component by component.
+//!
+//! Member names are OpenRouter's (field names of `pricing` in `GET /models`): USD per token, request,
+//! image or search, as decimal strings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::{NanoUsd, Price};
+
+/// Prices; an absent component is billed as the component it is part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pricing {
+    /// A prompt token.
+    pub prompt: Price,
+    /// A completion token.
+    pub completion: Price,
+    /// Each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Price>,
+    /// An image in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Price>,
+    /// An image token in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_token: Option<Price>,
+    /// An image token in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_output: Option<Price>,
+    /// An audio token in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<Price>,
+    /// An audio token in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_output: Option<Price>,
+    /// A cached audio token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_audio_cache: Option<Price>,
+    /// A prompt token read from the provider's cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_read: Option<Price>,
+    /// A prompt token written to the provider's cache (5 minutes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_write: Option<Price>,
+    /// A prompt token written to the provider's cache for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_write_1h: Option<Price>,
+    /// A reasoning token, where it costs other than a completion token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_reasoning: Option<Price>,
+    /// A web search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_search: Option<Price>,
+    /// Other prices under conditions; later entries win, member by member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+}
+
+/// Prices that hold for long prompts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Holds when the prompt has strictly more tokens than this.
+    pub min_prompt_tokens: u64,
+    /// A prompt token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Price>,
+    /// A completion token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<Price>,
+    /// A prompt token read from the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_read: Option<Price>,
+    /// A prompt token written to the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_write: Option<Price>,
+    /// A prompt token written to the cache for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_cache_write_1h: Option<Price>,
+    /// An audio token in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<Price>,
+    /// A reasoning token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_reasoning: Option<Price>,
+}
+
+/// What a provider says it used, in the provider's own tokens. The parts are contained in the
+/// totals: cached, written and audio tokens are prompt tokens, reasoning tokens completion tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// All of the prompt.
+    pub prompt: u64,
+    /// All of the answer.
+    pub completion: u64,
+    /// Of the prompt: read from the provider's cache.
+    #[serde(default)]
+    pub cached: u64,
+    /// Of the prompt: written to the provider's cache.
+    #[serde(default)]
+    pub cache_write: u64,
+    /// Of the prompt: audio.
+    #[serde(default)]
+    pub prompt_audio: u64,
+    /// Of the answer: reasoning.
+    #[serde(default)]
+    pub reasoning: u64,
+    /// Of the answer: audio.
+    #[serde(default)]
+    pub completion_audio: u64,
+    /// Of the answer: images.
+    #[serde(default)]
+    pub completion_image: u64,
+}
+
+/// The cost of a request, rounded once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CostBreakdown {
+    /// For what was sent, rounded up by itself for display.
+    pub prompt: NanoUsd,
+    /// For what was answered, rounded up by itself for display.
+    pub completion: NanoUsd,
+    /// The whole: the one amount that is charged.
+    pub total: NanoUsd,
+    /// What the provider's cache saved (or, negative, cost) against plain prompt tokens.
+    pub cache_discount: NanoUsd,
+}
+
+impl Pricing {
+    /// Prompt and completion price together: what "cheapest" compares.
+    pub fn combined(&self) -> u64 {
+        self.prompt.pico().saturating_add(self.completion.pico())
+    }
+
+    /// Whether everything is free.
+    pub fn is_free(&self) -> bool {
+        self.combined() == 0 && self.request.is_none_or(|price| price == Price::FREE)
+    }
+
+    /// Cost of one request. Parts larger than their total are taken as the total: a provider that
+    /// counts so is not believed beyond what it says it used in all.
+    pub fn cost(&self, tokens: &Tokens) -> CostBreakdown {
+        let price = self.for_prompt(tokens.prompt);
+        let or = |part: Option<Price>, whole: Price| part.unwrap_or(whole);
+
+        let mut rest = tokens.prompt;
+        let mut take = |part: u64| {
+            let part = part.min(rest);
+            rest -= part;
+            part
+        };
+        let cached = take(tokens.cached);
+        let written = take(tokens.cache_write);
+        let audio = take(tokens.prompt_audio);
+        let plain = rest;
+        let prompt = price.request.unwrap_or_default().times(1)
+            + price.prompt.times(plain)
+            + or(price.input_cache_read, price.prompt).times(cached)
+            + or(price.input_cache_write, price.prompt).times(written)
+            + or(price.audio, price.prompt).times(audio);
+
+        let mut rest = tokens.completion;
+        let mut take = |part: u64| {
+            let part = part.min(rest);
+            rest -= part;
+            part
+        };
+        let reasoning = take(tokens.reasoning);
+        let audio = take(tokens.completion_audio);
+        let image = take(tokens.completion_image);
+        let plain = rest;
+        let completion = price.completion.times(plain)
+            + or(price.internal_reasoning, price.completion).times(reasoning)
+            + or(price.audio_output, price.completion).times(audio)
+            + or(price.image_output, price.completion).times(image);
+
+        let uncached = price.prompt.times(cached + written);
+        let as_billed = or(price.input_cache_read, price.prompt).times(cached)
+            + or(price.input_cache_write, price.prompt).times(written);
+        let discount = if uncached >= as_billed {
+            NanoUsd::from_pico_rounded_up(uncached - as_billed)
+        } else {
+            NanoUsd(-NanoUsd::from_pico_rounded_up(as_billed - uncached).0)
+        };
+        CostBreakdown {
+            prompt: NanoUsd::from_pico_rounded_up(prompt),
+            completion: NanoUsd::from_pico_rounded_up(completion),
+            total: NanoUsd::from_pico_rounded_up(prompt.saturating_add(completion)),
+            cache_discount: discount,
+        }
+    }
+
+    /// The prices in force for a prompt of that many tokens.
+    fn for_prompt(&self, tokens: u64) -> std::borrow::Cow<'_, Self> {
+        if self.overrides.iter().all(|o| tokens <= o.min_prompt_tokens) {
+            return std::borrow::Cow::Borrowed(self);
+        }
+        let mut price = self.clone();
+        for change in self.overrides.iter().filter(|o| tokens > o.min_prompt_tokens) {
+            let Override {
+                min_prompt_tokens: _,
+                prompt,
+                completion,
+                input_cache_read,
+                input_cache_write,
+                input_cache_write_1h,
+                audio,
+                internal_reasoning,
+            } = change;
+            price.prompt = prompt.unwrap_or(price.prompt);
+            price.completion = completion.unwrap_or(price.completion);
+            price.input_cache_read = input_cache_read.or(price.input_cache_read);
+            price.input_cache_write = input_cache_write.or(price.input_cache_write);
+            price.input_cache_write_1h = input_cache_write_1h.or(price.input_cache_write_1h);
+            price.audio = audio.or(price.audio);
+            price.internal_reasoning = internal_reasoning.or(price.internal_reasoning);
+        }
+        std::borrow::Cow::Owned(price)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pricing() -> Pricing {
+        serde_json::from_str(
+            r#"{"prompt":"0.000001","completion":"0.000004","input_cache_read":"0.0000001","input_cache_write":"0.00000125",
+                "internal_reasoning":"0.000008","request":"0.001",
+                "overrides":[{"min_prompt_tokens":1000,"prompt":"0.000002","completion":"0.000006"}]}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn each_component_is_billed_at_its_own_price() {
+        for (tokens, total, prompt, completion) in [
+            (Tokens::default(), "0.001", "0.001", "0"),
+            (Tokens { prompt: 100, completion: 10, ..Tokens::default() }, "0.00114", "0.0011", "0.00004"),
+            (Tokens { prompt: 100, cached: 80, cache_write: 10, ..Tokens::default() }, "0.0010305", "0.0010305", "0"),
+            (Tokens { completion: 10, reasoning: 4, ..Tokens::default() }, "0.001056", "0.001", "0.000056"),
+            // Strictly more than the threshold.
+            (Tokens { prompt: 1000, ..Tokens::default() }, "0.002", "0.002", "0"),
+            (Tokens { prompt: 1001, completion: 1, ..Tokens::default() }, "0.003008", "0.003002", "0.000006"),
+            // A part is never more than its whole.
+            (Tokens { prompt: 10, cached: u64::MAX, ..Tokens::default() }, "0.001001", "0.001001", "0"),
+        ] {
+            let cost = pricing().cost(&tokens);
+            assert_eq!(
+                (cost.total.to_string(), cost.prompt.to_string(), cost.completion.to_string()),
+                (total.to_owned(), prompt.to_owned(), completion.to_owned()),
+                "{tokens:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_cache_discount_is_what_plain_tokens_would_have_cost_more() {
+        let tokens = Tokens { prompt: 100, cached: 80, cache_write: 10, ..Tokens::default() };
+        assert_eq!(pricing().cost(&tokens).cache_discount.to_string(), "0.0000695");
+    }
+
+    #[test]
+    fn unknown_members_of_a_price_are_refused() {
+        assert!(serde_json::from_str::<Pricing>(r#"{"prompt":"0","completion":"0","promt":"1"}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_total_is_the_parts_within_one_nano(prompt in 0_u64..1 << 50, completion in 0_u64..1 << 50, cached in 0_u64..1 << 50) {
+            let cost = pricing().cost(&Tokens { prompt, completion, cached, ..Tokens::default() });
+            let parts = cost.prompt.plus(cost.completion);
+            prop_assert!(cost.total <= parts && parts.0 - cost.total.0 <= 1);
+        }
+    }
+}

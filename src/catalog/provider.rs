@@ -1,0 +1,272 @@
+//! A provider: the company (or the box under the desk) that serves models, and how to speak to it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::credential::SealedCredential;
+use crate::error::{Error, Result};
+
+/// A wire format the gateway can speak to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// OpenAI chat completions.
+    Openai,
+}
+
+/// What a provider does with prompts, where it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPolicy {
+    /// Trains on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<bool>,
+    /// Keeps them so many days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// Keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zdr: Option<bool>,
+}
+
+/// How long to wait, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// To the response head of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<u32>,
+    /// To the first content of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token: Option<u32>,
+    /// Between two pieces of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u32>,
+    /// For the whole answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+}
+
+/// A provider row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Identity.
+    #[serde(default)]
+    pub slug: String,
+    /// For people; also the `provider` member of answers.
+    pub name: String,
+    /// Wire format.
+    pub dialect: Dialect,
+    /// Where its API lives; `/chat/completions` and the like are appended.
+    pub base_url: String,
+    /// Sent with every request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// What it does with prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_policy: Option<DataPolicy>,
+    /// How long to wait for it.
+    #[serde(default)]
+    pub timeouts_ms: Timeouts,
+    /// May its address be a private one?
+    #[serde(default)]
+    pub allow_private_network: bool,
+    /// Named oddities of its dialect (docs/catalog.md lists them).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<String>,
+    /// Environment variables (secrets) that may hold its key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_key_env: Vec<String>,
+    /// For `GET /providers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy_policy_url: Option<String>,
+    /// For `GET /providers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms_of_service_url: Option<String>,
+    /// For `GET /providers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_page_url: Option<String>,
+    /// For `GET /providers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headquarters: Option<String>,
+    /// Where the facts of a built-in row were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// A provider row as stored and distributed, with its sealed credential beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredProvider {
+    /// The row.
+    pub row: Provider,
+    /// The credential, unreadable without the master key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<SealedCredential>,
+}
+
+impl Provider {
+    /// Checks what the shape alone does not say. Names the field at fault.
+    pub fn check(&self) -> Result<()> {
+        check_slug(&self.slug).map_err(|why| Error::invalid("slug", why))?;
+        if self.name.trim().is_empty() {
+            return Err(Error::invalid("name", "name must not be empty."));
+        }
+        check_base_url(&self.base_url, self.allow_private_network).map_err(|why| Error::invalid("base_url", why))?;
+        for (name, value) in &self.headers {
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            let field = format!("headers.{name}");
+            if name.is_empty() || !name.bytes().all(token) {
+                return Err(Error::invalid(field, "this is not a header name."));
+            }
+            if value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
+                return Err(Error::invalid(field, "a header's value must not hold control characters."));
+            }
+            if matches!(name.to_ascii_lowercase().as_str(), "authorization" | "host" | "content-length" | "content-type" | "connection") {
+                return Err(Error::invalid(field, "this header is set by the gateway; put a secret into `credential`."));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name that is safe in paths, tags and store keys: `a-z 0-9 . _ -`, at most 64.
+pub fn check_slug(slug: &str) -> Result<(), String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+    if slug.is_empty() || slug.len() > 64 || !slug.bytes().all(good) || slug.starts_with(['.', '-']) {
+        return Err(format!("{slug:?} must be 1 to 64 of a-z, 0-9, '-', '.' and '_', beginning with a letter or digit."));
+    }
+    Ok(())
+}
+
+/// The outbound address policy, as far as a name tells: https for public hosts, and literal private,
+/// loopback, link-local or otherwise special addresses only where the row allows them. (On one's own
+/// box the network layer enforces the same for what names resolve to; at the edge private networks
+/// cannot be reached at all.)
+pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
+    let (scheme, rest) = url.split_once("://").ok_or("base_url must begin with https://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if rest.contains(['?', '#']) || authority.contains('@') || url.chars().any(|c| c.is_control() || c == ' ' || c == '\\') {
+        return Err("base_url must be a plain address without user, query or fragment.".to_owned());
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }),
+    };
+    if host.is_empty() {
+        return Err("base_url has no host.".to_owned());
+    }
+    let private = is_private_host(host);
+    match scheme {
+        "https" => {}
+        "http" if private && allow_private => {}
+        "http" => return Err("base_url must use https (http is for private addresses, with allow_private_network).".to_owned()),
+        _ => return Err("base_url must begin with https://".to_owned()),
+    }
+    if private && !allow_private {
+        return Err("base_url points into a private network; set allow_private_network if that is meant.".to_owned());
+    }
+    Ok(())
+}
+
+fn is_private_host(host: &str) -> bool {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    fn v4(ip: Ipv4Addr) -> bool {
+        let [a, b, c, _] = ip.octets();
+        ip.is_private()
+            || ip.is_loopback()
+            || ip.is_link_local()
+            || ip.is_broadcast()
+            || ip.is_multicast()
+            || a == 0
+            || a >= 240
+            || a == 100 && (64..128).contains(&b)
+            || a == 192 && b == 0 && c == 0
+            || a == 198 && (18..20).contains(&b)
+    }
+    fn v6(ip: Ipv6Addr) -> bool {
+        let [a, b, c, d, e, f, g, h] = ip.segments();
+        let embedded = |high: u16, low: u16| {
+            let ([p, q], [r, s]) = (high.to_be_bytes(), low.to_be_bytes());
+            v4(Ipv4Addr::new(p, q, r, s))
+        };
+        ip.is_loopback()
+            || ip.is_unspecified()
+            || ip.is_multicast()
+            || a & 0xfe00 == 0xfc00
+            || a & 0xffc0 == 0xfe80
+            || (a, b, c, d, e) == (0, 0, 0, 0, 0) && (f == 0xffff || f == 0) && embedded(g, h)
+            || (a, b) == (0x64, 0xff9b) && embedded(g, h)
+            || a == 0x2002 && embedded(b, c)
+    }
+    let lower = host.trim_end_matches('.').to_ascii_lowercase();
+    match lower.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => v4(ip),
+        Ok(IpAddr::V6(ip)) => v6(ip),
+        // Names without a dot, names that only private resolvers know, and every other way to write
+        // an IPv4 address (decimal, octal, hexadecimal, short) that a URL parser would accept.
+        Err(_) => {
+            let last = lower.rsplit('.').next().unwrap_or_default();
+            !lower.contains('.')
+                || ["localhost", "local", "internal", "lan", "home", "arpa"].contains(&last)
+                || last.bytes().all(|b| b.is_ascii_digit())
+                || last.starts_with("0x")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_follow_the_outbound_address_policy() {
+        for (url, public, private) in [
+            ("https://api.openai.com/v1", true, true),
+            ("https://api.openai.com:8443/v1", true, true),
+            ("https://[2606:4700::1111]/v1", true, true),
+            ("http://api.openai.com/v1", false, false),
+            ("http://127.0.0.1:9000/v1", false, true),
+            ("https://127.0.0.1/v1", false, true),
+            ("http://localhost:11434/v1", false, true),
+            ("http://ollama:11434/v1", false, true),
+            ("https://0.0.0.0/v1", false, true),
+            ("https://10.1.2.3/v1", false, true),
+            ("https://100.64.0.1/v1", false, true),
+            ("https://169.254.169.254/latest", false, true),
+            ("https://[::1]/v1", false, true),
+            ("https://[::]/v1", false, true),
+            ("https://[::ffff:10.0.0.1]/v1", false, true),
+            ("https://[64:ff9b::a00:1]/v1", false, true),
+            ("https://[2002:a00:1::]/v1", false, true),
+            ("https://[fd00::1]/v1", false, true),
+            ("https://2130706433/v1", false, true),
+            ("https://0x7f.1/v1", false, true),
+            ("https://127.1/v1", false, true),
+            ("https://metadata.google.internal/v1", false, true),
+            ("https://user:pw@api.openai.com/v1", false, false),
+            ("https://api.openai.com/v1?x=1", false, false),
+            ("https://evil.com\\@api.openai.com/", false, false),
+            ("ftp://api.openai.com", false, false),
+            ("https:///v1", false, false),
+            ("api.openai.com", false, false),
+        ] {
+            assert_eq!(check_base_url(url, false).is_ok(), public, "{url} (public only)");
+            assert_eq!(check_base_url(url, true).is_ok(), private, "{url} (private allowed)");
+        }
+    }
+
+    #[test]
+    fn slugs_are_safe_in_paths() {
+        for good in ["openai", "demo-fast", "z.ai", "a"] {
+            assert!(check_slug(good).is_ok(), "{good}");
+        }
+        for bad in ["", "../x", "a/b", "A", "a b", ".a", "é", &"a".repeat(65)] {
+            assert!(check_slug(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! OpenAI chat completions (`POST /v1/chat/completions`), and OpenRouter's extensions of it.
+//!
+//! Facts: platform.openai.com/docs/api-reference/chat and openrouter.ai/docs/api-reference, both as of
+//! November 2026. With the same dialect on both sides the client's and the provider's bytes are passed
+//! on as they are; only the members that the gateway owns are edited, by span.
+
+mod error;
+mod request;
+mod response;
+mod stream;
+
+pub use error::{ProviderError, read_error};
+pub use request::{Call, outbound_edits, parse};
+pub use response::{Answer, Finish, ResponseFacts, Usage, read_answer};
+pub use stream::{Relay, StreamEnd, error_event};

@@ -1,0 +1,438 @@
+//! A chat request: what the gateway reads of it, and how it is changed for a provider.
+
+use std::borrow::Cow;
+
+use crate::{
+    catalog::{Endpoint, Provider},
+    error::{Error, ErrorKind, Result},
+    framing::{
+        edit::{Edit, ObjectEdits},
+        json::{Kind, Object, Part, Value, Watch, quote, scan_object_watching},
+    },
+    routing::preferences::Preferences,
+};
+
+/// Most models a request may name.
+const MAX_MODELS: usize = 10;
+
+/// What the gateway knows of a request. The rest stays bytes.
+#[derive(Debug)]
+pub struct Call<'a> {
+    object: Object<'a>,
+    /// Names asked for, in order of preference; never empty.
+    pub models: Vec<String>,
+    /// The answer is to be a stream.
+    pub stream: bool,
+    /// The `provider` object.
+    pub preferences: Preferences,
+    /// Longest answer asked for, in tokens.
+    pub max_tokens: Option<u64>,
+    /// Groups requests of one conversation.
+    pub session_id: Option<String>,
+    /// The operator's end user.
+    pub user: Option<String>,
+    /// Bytes of the request, the basis of estimates.
+    pub bytes: usize,
+}
+
+/// What a member may be. `null` is always as good as absent.
+enum Shape {
+    String,
+    Bool,
+    Number { min: f64, max: f64 },
+    Integer { min: u64, max: u64 },
+    Array,
+    Object,
+    StringOrArray,
+    StringOrObject,
+    /// Anything: the provider knows better.
+    Free,
+}
+
+/// The members whose shape is checked before anybody is called (OpenAI's reference, plus OpenRouter's).
+#[rustfmt::skip]
+const SHAPES: &[(&str, Shape)] = &[
+    ("frequency_penalty",     Shape::Number { min: -2.0, max: 2.0 }),
+    ("include_reasoning",     Shape::Bool),
+    ("logit_bias",            Shape::Object),
+    ("logprobs",              Shape::Bool),
+    ("max_completion_tokens", Shape::Integer { min: 1, max: u64::MAX }),
+    ("max_tokens",            Shape::Integer { min: 1, max: u64::MAX }),
+    ("messages",              Shape::Array),
+    ("metadata",              Shape::Object),
+    ("min_p",                 Shape::Number { min: 0.0, max: 1.0 }),
+    ("modalities",            Shape::Array),
+    ("model",                 Shape::String),
+    ("models",                Shape::Array),
+    ("n",                     Shape::Integer { min: 1, max: 128 }),
+    ("parallel_tool_calls",   Shape::Bool),
+    ("presence_penalty",      Shape::Number { min: -2.0, max: 2.0 }),
+    ("prompt_cache_key",      Shape::String),
+    ("provider",              Shape::Object),
+    ("reasoning",             Shape::Object),
+    ("reasoning_effort",      Shape::String),
+    ("repetition_penalty",    Shape::Number { min: 0.0, max: 2.0 }),
+    ("response_format",       Shape::Object),
+    ("seed",                  Shape::Free),
+    ("service_tier",          Shape::String),
+    ("session_id",            Shape::String),
+    ("stop",                  Shape::StringOrArray),
+    ("stream",                Shape::Bool),
+    ("stream_options",        Shape::Object),
+    ("temperature",           Shape::Number { min: 0.0, max: 2.0 }),
+    ("tool_choice",           Shape::StringOrObject),
+    ("tools",                 Shape::Array),
+    ("top_k",                 Shape::Number { min: 0.0, max: f64::MAX }),
+    ("top_logprobs",          Shape::Integer { min: 0, max: 20 }),
+    ("top_p",                 Shape::Number { min: 0.0, max: 1.0 }),
+    ("trace",                 Shape::Object),
+    ("user",                  Shape::String),
+];
+
+/// Members that are for the gateway and mean nothing to a provider of this dialect.
+const GATEWAY_OWNED: &[&str] = &[
+    "models", "route", "provider", "plugins", "transforms", "preset", "session_id", "trace", "usage", "debug", "include_reasoning",
+    "reasoning",
+];
+
+/// Members that change the meaning of a request in ways this gateway cannot carry out yet: refused
+/// unless empty, because silence would be worse.
+const REFUSED: &[&str] = &["plugins", "transforms", "preset", "stop_server_tools_when", "deferred_tools"];
+
+/// Reads and checks a request.
+pub fn parse(body: &[u8]) -> Result<Call<'_>> {
+    let mut messages = MessageCheck::default();
+    let watch = Watch { key: "messages", see: &mut |part| messages.see(part) };
+    let object = scan_object_watching(body, watch).map_err(|malformed| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!("The request body is not valid JSON: {} (at byte {} of {}).", malformed.what, malformed.at, body.len()),
+        )
+        .code("invalid_json")
+    })?;
+    check_shapes(&object)?;
+    messages.finish(&object)?;
+
+    let max_tokens = [object.get("max_tokens"), object.get("max_completion_tokens")].into_iter().flatten().find_map(Value::as_u64);
+    let text = |key: &str| object.get(key).and_then(Value::as_str).map(Cow::into_owned);
+    Ok(Call {
+        models: models(&object)?,
+        stream: object.get("stream").and_then(Value::as_bool).unwrap_or(false),
+        preferences: object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)?,
+        max_tokens,
+        session_id: text("session_id"),
+        user: text("user"),
+        bytes: body.len(),
+        object,
+    })
+}
+
+impl Call<'_> {
+    /// Names of the parameters sent, as `supported_parameters` spells them.
+    pub fn parameters(&self) -> Vec<&str> {
+        const NOT_PARAMETERS: &[&str] = &["messages", "model", "stream", "stream_options", "user", "metadata", "n"];
+        self.object
+            .members
+            .iter()
+            .filter(|member| member.value.kind != Kind::Null)
+            .map(|member| &*member.key)
+            .filter(|key| !NOT_PARAMETERS.contains(key) && (*key == "reasoning" || !GATEWAY_OWNED.contains(key)))
+            .collect()
+    }
+}
+
+fn models(object: &Object<'_>) -> Result<Vec<String>> {
+    let mut models: Vec<String> = Vec::new();
+    if let Some(model) = object.get("model").and_then(Value::as_str) {
+        models.push(model.into_owned());
+    }
+    for (index, item) in object.get("models").map(Value::items).unwrap_or_default().iter().enumerate() {
+        let Some(model) = item.as_str() else {
+            return Err(Error::invalid(format!("models[{index}]"), format!("models[{index}] must be a string, not {}.", item.kind.name())));
+        };
+        if !models.iter().any(|known| *known == model) {
+            models.push(model.into_owned());
+        }
+    }
+    if models.is_empty() {
+        return Err(Error::invalid("model", "model is missing: name one as \"author/name\" (GET /v1/models lists them)."));
+    }
+    if models.len() > MAX_MODELS {
+        return Err(Error::invalid("models", format!("models may name at most {MAX_MODELS} models.")));
+    }
+    Ok(models)
+}
+
+fn check_shapes(object: &Object<'_>) -> Result<()> {
+    for (index, member) in object.members.iter().enumerate() {
+        let (key, value) = (&*member.key, &member.value);
+        if REFUSED.contains(&key) && !matches!(value.text, "null" | "[]" | "{}" | "\"\"") {
+            let message = format!("{key} is not supported by this gateway; leave it out. (It is not ignored, because the answer would differ.)");
+            return Err(Error::invalid(key, message).code("unsupported_parameter"));
+        }
+        let Ok(row) = SHAPES.binary_search_by(|(name, _)| (*name).cmp(key)) else { continue };
+        // A provider might take the other of two members than the gateway reads.
+        if object.members.iter().take(index).any(|earlier| earlier.key == key) {
+            return Err(Error::invalid(key, format!("{key} is given twice.")));
+        }
+        if let Some((_, shape)) = SHAPES.get(row) {
+            shape.check(key, value)?;
+        }
+    }
+    Ok(())
+}
+
+impl Shape {
+    fn check(&self, key: &str, value: &Value<'_>) -> Result<()> {
+        if value.kind == Kind::Null {
+            return Ok(());
+        }
+        let kind = |wanted: &str| Error::invalid(key, format!("{key} must be {wanted}, not {}.", value.kind.name()));
+        let good = |ok: bool, wanted: &str| if ok { Ok(()) } else { Err(kind(wanted)) };
+        match self {
+            Self::Free => Ok(()),
+            Self::String => good(value.kind == Kind::String, "a string"),
+            Self::Bool => good(value.kind == Kind::Bool, "true or false"),
+            Self::Array => good(value.kind == Kind::Array, "an array"),
+            Self::Object => good(value.kind == Kind::Object, "an object"),
+            Self::StringOrArray => good(matches!(value.kind, Kind::String | Kind::Array), "a string or an array of strings"),
+            Self::StringOrObject => good(matches!(value.kind, Kind::String | Kind::Object), "a string or an object"),
+            Self::Number { min, max } => {
+                let number = value.as_f64().ok_or_else(|| kind("a number"))?;
+                if number >= *min && number <= *max {
+                    return Ok(());
+                }
+                let range = if *max < f64::MAX { format!("between {min} and {max}") } else { format!("at least {min}") };
+                Err(Error::invalid(key, format!("{key} must be {range}, not {}.", value.text)))
+            }
+            Self::Integer { min, max } => {
+                good(value.kind == Kind::Number, "a whole number")?;
+                if value.as_u64().is_some_and(|number| number >= *min && number <= *max) {
+                    return Ok(());
+                }
+                let range = if *max < u64::MAX { format!("between {min} and {max}") } else { format!("of at least {min}") };
+                Err(Error::invalid(key, format!("{key} must be a whole number {range}, not {}.", value.text)))
+            }
+        }
+    }
+}
+
+/// Checks the messages while they are scanned; remembers the first fault.
+#[derive(Default)]
+struct MessageCheck {
+    count: usize,
+    role_seen: bool,
+    fault: Option<Error>,
+}
+
+impl MessageCheck {
+    fn see(&mut self, part: Part<'_>) {
+        match part {
+            Part::Item(kind) => {
+                self.close_item();
+                self.count += 1;
+                self.role_seen = kind != Kind::Object;
+                if kind != Kind::Object {
+                    self.fail("", format!("must be an object, not {}.", kind.name()));
+                }
+            }
+            Part::Member(key, value) => match &*key {
+                "role" => {
+                    self.role_seen = true;
+                    let known = ["system", "developer", "user", "assistant", "tool", "function"];
+                    match value.as_str() {
+                        Some(role) if known.contains(&&*role) => {}
+                        Some(_) => self.fail(".role", format!("must be one of {}.", known.join(", "))),
+                        None => self.fail(".role", format!("must be a string, not {}.", value.kind.name())),
+                    }
+                }
+                "content" if !matches!(value.kind, Kind::String | Kind::Array | Kind::Null) => {
+                    self.fail(".content", format!("must be a string or an array of content parts, not {}.", value.kind.name()));
+                }
+                "tool_calls" if !matches!(value.kind, Kind::Array | Kind::Null) => {
+                    self.fail(".tool_calls", format!("must be an array, not {}.", value.kind.name()));
+                }
+                _ => {}
+            },
+        }
+    }
+
+    fn close_item(&mut self) {
+        if self.count > 0 && !self.role_seen {
+            self.fail(".role", "is missing.".to_owned());
+        }
+    }
+
+    fn fail(&mut self, member: &str, what: String) {
+        if self.fault.is_none() {
+            let field = format!("messages[{}]{member}", self.count - 1);
+            self.fault = Some(Error::invalid(field.clone(), format!("{field} {what}")));
+        }
+    }
+
+    fn finish(mut self, object: &Object<'_>) -> Result<()> {
+        self.close_item();
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        match object.get("messages").map(|value| value.kind) {
+            Some(Kind::Array) if self.count > 0 => Ok(()),
+            Some(Kind::Array) => Err(Error::invalid("messages", "messages must hold at least one message.")),
+            _ => Err(Error::invalid("messages", "messages is missing: send the conversation as an array of messages.")),
+        }
+    }
+}
+
+/// The edits that turn the client's request into one for this endpoint.
+pub fn outbound_edits(call: &Call<'_>, endpoint: &Endpoint, provider: &Provider) -> Result<Vec<Edit>> {
+    let quirk = |name: &str| provider.quirks.iter().any(|q| q == name);
+    let object = &call.object;
+    let mut edits = ObjectEdits::new(object);
+    if quirk("openrouter") {
+        // Another router: it understands the same members, but the choice of provider was made here.
+        edits.cut(|key| matches!(key, "models" | "route" | "provider"));
+    } else {
+        edits.cut(|key| GATEWAY_OWNED.contains(&key));
+        if let Some(effort) = reasoning_effort(object)? {
+            edits.set("reasoning_effort", quote(&effort));
+        }
+    }
+    edits.set("model", quote(&endpoint.upstream_model));
+    if quirk("max_completion_tokens") {
+        rename(object, &mut edits, "max_tokens", "max_completion_tokens");
+    } else if quirk("max_tokens_only") {
+        rename(object, &mut edits, "max_completion_tokens", "max_tokens");
+    }
+    if quirk("random_seed") {
+        rename(object, &mut edits, "seed", "random_seed");
+    }
+    if call.stream && !quirk("no_stream_options") {
+        edits.set("stream_options", with_usage(object.get("stream_options")));
+    } else {
+        edits.cut(|key| key == "stream_options");
+    }
+    Ok(edits.finish())
+}
+
+/// Two names of one parameter, of which the provider knows only `to`; what stands there already wins.
+fn rename(object: &Object<'_>, edits: &mut ObjectEdits<'_, '_>, from: &str, to: &str) {
+    if let Some(value) = object.get(from) {
+        if object.get(to).is_none() && value.kind != Kind::Null {
+            edits.set(to, value.text.to_owned());
+        }
+        edits.cut(|key| key == from);
+    }
+}
+
+/// OpenRouter's `reasoning` object as OpenAI's `reasoning_effort`; `None` where it asks for nothing.
+fn reasoning_effort(object: &Object<'_>) -> Result<Option<String>> {
+    let Some(reasoning) = object.get("reasoning").filter(|value| value.kind == Kind::Object) else { return Ok(None) };
+    let members = reasoning.members();
+    let member = |key: &str| members.iter().find(|m| m.key == key).map(|m| &m.value).filter(|v| v.kind != Kind::Null);
+    if member("max_tokens").is_some() {
+        let message = "reasoning.max_tokens cannot be carried to this provider; use reasoning.effort (low, medium, high).";
+        return Err(Error::invalid("reasoning.max_tokens", message).code("unsupported_parameter"));
+    }
+    let effort = match member("effort") {
+        Some(value) => value.as_str().ok_or_else(|| Error::invalid("reasoning.effort", "reasoning.effort must be a string."))?,
+        None => return Ok(None),
+    };
+    let given = object.get("reasoning_effort").and_then(Value::as_str);
+    if given.is_some_and(|given| given != effort) {
+        return Err(Error::invalid("reasoning_effort", "reasoning_effort and reasoning.effort differ; send one of them."));
+    }
+    Ok(Some(effort.into_owned()))
+}
+
+/// The client's `stream_options` with `include_usage` switched on: the gateway always asks for usage.
+fn with_usage(options: Option<&Value<'_>>) -> String {
+    let mut options = options.and_then(|value| serde_json::from_str::<serde_json::Map<_, _>>(value.text).ok()).unwrap_or_default();
+    options.insert("include_usage".to_owned(), true.into());
+    serde_json::Value::Object(options).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::edit::apply;
+    use serde_json::{Value as Tree, json};
+
+    fn endpoint() -> Endpoint {
+        serde_json::from_value(json!({"provider": "p", "upstream_model": "up/\"m\""})).unwrap()
+    }
+
+    fn provider(quirks: &[&str]) -> Provider {
+        serde_json::from_value(json!({"slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example/v1", "quirks": quirks})).unwrap()
+    }
+
+    fn sent(body: &str, quirks: &[&str]) -> Tree {
+        let call = parse(body.as_bytes()).unwrap();
+        let edits = outbound_edits(&call, &endpoint(), &provider(quirks)).unwrap();
+        serde_json::from_slice(&apply(body.as_bytes(), &edits)).unwrap()
+    }
+
+    #[test]
+    fn the_shape_table_is_sorted() {
+        assert!(SHAPES.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn only_what_the_gateway_owns_is_changed() {
+        let body = r#"{"models":["a/b"],"messages":[{"role":"user","content":"hi"}],"provider":{"only":["p"]},"x_unknown":{"a":[1]},
+            "session_id":"s","temperature":0.10,"stream":true,"stream_options":{"other":1},"reasoning":{"effort":"low"}}"#;
+        assert_eq!(
+            sent(body, &[]),
+            json!({"messages": [{"role": "user", "content": "hi"}], "x_unknown": {"a": [1]}, "temperature": 0.1, "stream": true,
+                   "stream_options": {"include_usage": true, "other": 1}, "model": "up/\"m\"", "reasoning_effort": "low"})
+        );
+        let untouched = r#""temperature":0.10,"stream":true"#;
+        let call = parse(body.as_bytes()).unwrap();
+        let out = apply(body.as_bytes(), &outbound_edits(&call, &endpoint(), &provider(&[])).unwrap());
+        assert!(String::from_utf8(out).unwrap().contains(untouched));
+    }
+
+    #[test]
+    fn quirks_change_what_they_name() {
+        let body = r#"{"model":"a/b","max_tokens":7,"messages":[{"role":"user","content":"hi"}],"stream":true,"reasoning":{"max_tokens":5}}"#;
+        let openrouter = sent(body, &["openrouter", "no_stream_options", "max_completion_tokens"]);
+        assert_eq!(openrouter["reasoning"], json!({"max_tokens": 5}));
+        assert_eq!(openrouter["max_completion_tokens"], 7);
+        assert!(openrouter.get("max_tokens").is_none() && openrouter.get("stream_options").is_none());
+        let call = parse(body.as_bytes()).unwrap();
+        let error = outbound_edits(&call, &endpoint(), &provider(&[])).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("reasoning.max_tokens"));
+    }
+
+    #[test]
+    fn what_is_wrong_names_its_field() {
+        let with = |members: &str| format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"hi"}}],{members}}}"#);
+        for (body, param, part) in [
+            (String::new(), None, "empty"),
+            ("[]".to_owned(), None, "expected a JSON object"),
+            ("{\"model\":\"a\"".to_owned(), None, "ends too early"),
+            ("{}".to_owned(), Some("messages"), "missing"),
+            (r#"{"messages":[{"role":"user"}]}"#.to_owned(), Some("model"), "missing"),
+            (r#"{"model":1,"messages":[]}"#.to_owned(), Some("model"), "a string, not a number"),
+            (r#"{"model":"a","messages":{}}"#.to_owned(), Some("messages"), "an array, not an object"),
+            (r#"{"model":"a","messages":[]}"#.to_owned(), Some("messages"), "at least one"),
+            (r#"{"model":"a","messages":[1]}"#.to_owned(), Some("messages[0]"), "an object, not a number"),
+            (r#"{"model":"a","messages":[{"role":"user"},{}]}"#.to_owned(), Some("messages[1].role"), "missing"),
+            (r#"{"model":"a","messages":[{"role":"robot"}]}"#.to_owned(), Some("messages[0].role"), "one of"),
+            (r#"{"model":"a","messages":[{"role":"user","content":5}]}"#.to_owned(), Some("messages[0].content"), "not a number"),
+            (with(r#""stream":"yes""#), Some("stream"), "true or false"),
+            (with(r#""temperature":3"#), Some("temperature"), "between 0 and 2"),
+            (with(r#""max_tokens":0"#), Some("max_tokens"), "at least 1"),
+            (with(r#""max_tokens":1.5"#), Some("max_tokens"), "whole number"),
+            (with(r#""models":["a",2]"#), Some("models[1]"), "a string"),
+            (with(r#""plugins":[{"id":"web"}]"#), Some("plugins"), "not supported"),
+            (with(r#""stream":true,"stream":false"#), Some("stream"), "twice"),
+            (with(r#""provider":{"only":1}"#), Some("provider.only"), "array"),
+        ] {
+            let error = parse(body.as_bytes()).unwrap_err();
+            assert_eq!(error.param.as_deref(), param, "{body}");
+            assert!(error.message.contains(part), "{body}: {}", error.message);
+            assert_eq!(error.status(), 400);
+        }
+        assert!(parse(with(r#""stream":null,"plugins":[],"tools":null"#).as_bytes()).is_ok());
+    }
+}

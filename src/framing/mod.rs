@@ -1,0 +1,5 @@
+//! Bytes to frames and back, and edits of bytes in place.
+
+pub mod edit;
+pub mod json;
+pub mod sse;

@@ -1,0 +1,24 @@
+//! Sluice: an LLM gateway that its operator owns.
+//!
+//! Reading order: [`pipeline`] is the life of one request; everything it decides with lies in the
+//! modules below it, none of which reads a clock, draws a random number or does I/O. Only `shell`
+//! (wasm32) knows the platform.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, clippy::float_cmp))]
+
+pub mod auth;
+pub mod catalog;
+pub mod error;
+pub mod framing;
+pub mod ids;
+pub mod money;
+pub mod routing;
+pub mod time;
+
+#[cfg(target_arch = "wasm32")]
+mod shell;
+
+/// Name of the organization (and its `Account` object) of a gateway that was not told of others.
+pub const DEFAULT_ORG: &str = "default";
+/// The workspace of keys that were created without one.
+pub const DEFAULT_WORKSPACE: &str = "default";

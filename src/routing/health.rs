@@ -1,0 +1,108 @@
+//! What this isolate has seen of endpoints lately: averages and outages.
+//!
+//! Averages are exponentially weighted (new observations count a fifth). An endpoint that failed in a
+//! way that is its own fault stands behind the others for [`OUTAGE_MS`], doubling with each failure in
+//! a row up to [`OUTAGE_MAX_MS`]; it is never left out altogether, so that recovery is noticed.
+
+use std::collections::HashMap;
+
+use crate::time::Millis;
+
+/// How long one failure puts an endpoint behind the others (field: OpenRouter's 30 seconds).
+pub const OUTAGE_MS: i64 = 30_000;
+/// The longest time that failures in a row add up to.
+pub const OUTAGE_MAX_MS: i64 = 300_000;
+
+const NEW_COUNTS: f64 = 0.2;
+/// Endpoints remembered: a bound on memory, far above what one isolate serves.
+const CAPACITY: usize = 4096;
+
+/// Averages and outage of one endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointHealth {
+    /// Milliseconds to the first content.
+    pub ttft_ms: Option<f64>,
+    /// Output tokens per second.
+    pub throughput: Option<f64>,
+    failures_in_row: u32,
+    outage_until: Millis,
+}
+
+/// Health of all endpoints, by model id and tag.
+#[derive(Debug, Default)]
+pub struct Health(HashMap<(String, String), EndpointHealth>);
+
+impl Health {
+    /// What is known of an endpoint.
+    pub fn of(&self, model: &str, tag: &str) -> Option<&EndpointHealth> {
+        // HashMap cannot look up a pair of borrowed strings without building the pair; maps here are small.
+        self.0.get(&(model.to_owned(), tag.to_owned()))
+    }
+
+    /// An answer came through.
+    pub fn succeeded(&mut self, model: &str, tag: &str, ttft_ms: Option<f64>, throughput: Option<f64>) {
+        if let Some(entry) = self.entry(model, tag) {
+            entry.failures_in_row = 0;
+            entry.outage_until = Millis(0);
+            entry.ttft_ms = average(entry.ttft_ms, ttft_ms);
+            entry.throughput = average(entry.throughput, throughput);
+        }
+    }
+
+    /// A failure that is the endpoint's own. `retry_after_s`: what the provider asked for.
+    pub fn failed(&mut self, model: &str, tag: &str, now: Millis, retry_after_s: Option<u32>) {
+        if let Some(entry) = self.entry(model, tag) {
+            let asked = i64::from(retry_after_s.unwrap_or(0)) * 1000;
+            let grown = OUTAGE_MS << entry.failures_in_row.min(8);
+            entry.failures_in_row += 1;
+            entry.outage_until = now.plus(grown.max(asked).min(OUTAGE_MAX_MS));
+        }
+    }
+
+    fn entry(&mut self, model: &str, tag: &str) -> Option<&mut EndpointHealth> {
+        let key = (model.to_owned(), tag.to_owned());
+        if self.0.len() >= CAPACITY && !self.0.contains_key(&key) {
+            return None;
+        }
+        Some(self.0.entry(key).or_default())
+    }
+}
+
+impl EndpointHealth {
+    /// Whether it stands behind the others now.
+    pub fn in_outage(&self, now: Millis) -> bool {
+        now < self.outage_until
+    }
+}
+
+fn average(old: Option<f64>, new: Option<f64>) -> Option<f64> {
+    match (old, new) {
+        (Some(old), Some(new)) => Some(old + NEW_COUNTS * (new - old)),
+        (old, new) => new.or(old),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_lengthen_the_outage_and_a_success_ends_it() {
+        let mut health = Health::default();
+        let now = Millis(1_000_000);
+        let in_outage = |health: &Health, after: i64| health.of("m", "t").is_some_and(|h| h.in_outage(now.plus(after)));
+        health.failed("m", "t", now, None);
+        assert!(in_outage(&health, 29_999) && !in_outage(&health, 30_000));
+        health.failed("m", "t", now, None);
+        assert!(in_outage(&health, 59_999) && !in_outage(&health, 60_000));
+        for _ in 0..40 {
+            health.failed("m", "t", now, Some(4_000_000));
+        }
+        assert!(in_outage(&health, 299_999) && !in_outage(&health, 300_000));
+        health.succeeded("m", "t", Some(100.0), None);
+        assert!(!in_outage(&health, 0));
+        health.succeeded("m", "t", Some(200.0), Some(50.0));
+        let entry = health.of("m", "t").unwrap();
+        assert_eq!((entry.ttft_ms, entry.throughput), (Some(120.0), Some(50.0)));
+    }
+}
