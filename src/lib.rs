@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod dialect;
 pub mod error;
 pub mod framing;
 pub mod ids;

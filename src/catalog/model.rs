@@ -96,6 +96,9 @@ pub struct Endpoint {
     /// `flex`, `priority`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// The day after which it may be gone, `2026-12-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration_date: Option<String>,
     /// What the operator expects of it, used until it has been measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,

@@ -106,6 +106,11 @@ impl<'a> Value<'a> {
         members
     }
 
+    /// The object it is, for edits in place.
+    pub fn object(&self) -> Option<Object<'a>> {
+        (self.kind == Kind::Object).then(|| Object { members: self.members(), close: self.end() - 1 })
+    }
+
     /// The items of the array it is.
     pub fn items(&self) -> Vec<Value<'a>> {
         let mut items = Vec::new();

@@ -1,0 +1,304 @@
+//! A whole answer: what the gateway reads of it, and the members it sets.
+
+use std::borrow::Cow;
+
+use serde_json::{Value as Tree, json};
+
+use super::error::{ProviderError, from_value};
+use crate::{
+    catalog::{CostBreakdown, Pricing, Tokens},
+    framing::{
+        edit::{Edit, ObjectEdits},
+        json::{Kind, Object, Value, quote, scan_object},
+    },
+    routing::fallback::Cause,
+};
+
+/// JavaScript's largest exact integer: no provider counts further.
+const MAX_TOKENS: u64 = 1 << 53;
+
+/// How the gateway names an answer to its client.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// The generation id: `id` of the answer.
+    pub id: String,
+    /// The model that served.
+    pub model: String,
+    /// The provider that served, by its display name.
+    pub provider: String,
+    /// The prices in force; `None` where there are none.
+    pub pricing: Option<Pricing>,
+    /// What the prompt may have been, in tokens, if the provider does not say.
+    pub estimated_prompt: u64,
+}
+
+/// What was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// In the provider's tokens.
+    pub tokens: Tokens,
+    /// Not from the provider, which said nothing usable: derived from bytes.
+    pub estimated: bool,
+    /// What the provider itself says it charges, in USD.
+    pub provider_cost: Option<f64>,
+}
+
+/// What an answer says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResponseFacts {
+    /// The provider's id of it.
+    pub upstream_id: Option<String>,
+    /// Why it ended.
+    pub finish_reason: Option<String>,
+    /// What was used.
+    pub usage: Usage,
+    /// The tier that served.
+    pub service_tier: Option<String>,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it says of itself.
+    pub facts: ResponseFacts,
+    /// Its cost.
+    pub cost: Option<CostBreakdown>,
+    /// What to change in it for the client.
+    pub edits: Vec<Edit>,
+}
+
+/// Reads a body that came with status 200.
+pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, ProviderError)> {
+    let object = scan_object(body).map_err(|_| (Cause::Malformed, ProviderError::default()))?;
+    if let Some(error) = object.get("error").filter(|value| value.kind != Kind::Null) {
+        return Err(error_inside(error));
+    }
+    let choices = object.get("choices").map(Value::items).unwrap_or_default();
+    if choices.is_empty() || choices.iter().any(|choice| choice.kind != Kind::Object) {
+        return Err((Cause::Malformed, ProviderError::default()));
+    }
+
+    let mut edits = Vec::new();
+    let mut facts = ResponseFacts {
+        upstream_id: text(&object, "id"),
+        service_tier: text(&object, "service_tier"),
+        ..ResponseFacts::default()
+    };
+    for choice in choices.iter().filter_map(Value::object) {
+        let reason = text(&choice, "finish_reason");
+        if choice.get("native_finish_reason").is_none() {
+            let mut changed = ObjectEdits::new(&choice);
+            changed.set("native_finish_reason", reason.as_deref().map_or("null".to_owned(), quote));
+            edits.extend(changed.finish());
+        }
+        facts.finish_reason = facts.finish_reason.or(reason);
+    }
+    let usage = object.get("usage");
+    facts.usage = usage.and_then(read_usage).unwrap_or_else(|| Usage {
+        tokens: Tokens { prompt: finish.estimated_prompt, completion: estimate_tokens(body.len()), ..Tokens::default() },
+        estimated: true,
+        provider_cost: None,
+    });
+    let cost = finish.pricing.as_ref().map(|pricing| pricing.cost(&facts.usage.tokens));
+
+    let mut changed = ObjectEdits::new(&object);
+    changed.set("id", quote(&finish.id));
+    changed.set("model", quote(&finish.model));
+    changed.set("provider", quote(&finish.provider));
+    match usage.filter(|_| !facts.usage.estimated).and_then(Value::object) {
+        Some(usage) => edits.extend(usage_edits(&usage, cost.as_ref())),
+        None => changed.set("usage", usage_json(&facts.usage, cost.as_ref())),
+    }
+    edits.extend(changed.finish());
+    edits.sort_by_key(|edit| edit.start);
+    Ok(Answer { facts, cost, edits })
+}
+
+/// An `error` member in place of an answer.
+pub(super) fn error_inside(value: &Value<'_>) -> (Cause, ProviderError) {
+    let error = from_value(&json!({ "error": serde_json::from_str::<Tree>(value.text).unwrap_or_default() }));
+    (Cause::ErrorInBody(error.status), error)
+}
+
+pub(super) fn text(object: &Object<'_>, key: &str) -> Option<String> {
+    object.get(key).and_then(Value::as_str).map(Cow::into_owned)
+}
+
+/// Tokens that so many bytes may be, where nobody counts them.
+pub fn estimate_tokens(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX).div_ceil(4)
+}
+
+/// Reads a `usage` object. `None` where it is none, or where its numbers cannot be meant: negative,
+/// fractional, not numbers, or beyond 2^53.
+pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
+    let object = value.object()?;
+    let prompt = count(&object, "prompt_tokens")??;
+    let mut completion = count(&object, "completion_tokens")?.unwrap_or(0);
+    let details = |key: &str| object.get(key).and_then(Value::object);
+    let of = |details: &Option<Object<'_>>, key: &str| details.as_ref().map_or(Some(0), |d| Some(count(d, key)?.unwrap_or(0)));
+    let (sent, answered) = (details("prompt_tokens_details"), details("completion_tokens_details"));
+    let reasoning = of(&answered, "reasoning_tokens")?;
+    // Some providers (xAI) count reasoning beside the completion tokens, not among them; the total tells.
+    if reasoning > 0 && count(&object, "total_tokens")? == Some(prompt + completion + reasoning) {
+        completion += reasoning;
+    }
+    let cached = match of(&sent, "cached_tokens")? {
+        0 => count(&object, "prompt_cache_hit_tokens")?.unwrap_or(0),
+        cached => cached,
+    };
+    Some(Usage {
+        tokens: Tokens {
+            prompt,
+            completion,
+            cached,
+            cache_write: of(&sent, "cache_write_tokens")?,
+            prompt_audio: of(&sent, "audio_tokens")?,
+            reasoning,
+            completion_audio: of(&answered, "audio_tokens")?,
+            completion_image: of(&answered, "image_tokens")?,
+        },
+        estimated: false,
+        provider_cost: object.get("cost").and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0),
+    })
+}
+
+/// A count: `Some(None)` where there is none, `None` where it cannot be one.
+#[expect(clippy::option_option, reason = "absent and absurd lead different ways")]
+fn count(object: &Object<'_>, key: &str) -> Option<Option<u64>> {
+    match object.get(key) {
+        None => Some(None),
+        Some(value) if value.kind == Kind::Null => Some(None),
+        Some(value) => match value.as_u64().or_else(|| whole(value.as_f64()?)) {
+            Some(count) if count <= MAX_TOKENS => Some(Some(count)),
+            _ => None,
+        },
+    }
+}
+
+/// `12.0` as 12.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+fn whole(number: f64) -> Option<u64> {
+    (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
+}
+
+/// Adds cost to a provider's usage object, in place: its own members stay as they are.
+pub(super) fn usage_edits(usage: &Object<'_>, cost: Option<&CostBreakdown>) -> Vec<Edit> {
+    let mut edits = ObjectEdits::new(usage);
+    match cost {
+        Some(cost) => {
+            edits.set("cost", cost.total.to_string());
+            edits.set("is_byok", "false".to_owned());
+            edits.set("cost_details", cost_details(cost));
+        }
+        None => edits.cut(|key| key == "cost" || key == "cost_details"),
+    }
+    edits.finish()
+}
+
+/// A usage object of our own.
+pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String {
+    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } = usage.tokens;
+    let mut text = format!(
+        "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{},\
+         \"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"cache_write_tokens\":{cache_write},\"audio_tokens\":{prompt_audio}}},\
+         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning},\"audio_tokens\":{completion_audio},\"image_tokens\":{completion_image}}}",
+        prompt.saturating_add(completion)
+    );
+    if let Some(cost) = cost {
+        text.push_str(&format!(",\"cost\":{},\"is_byok\":false,\"cost_details\":{}", cost.total, cost_details(cost)));
+    }
+    if usage.estimated {
+        text.push_str(",\"is_estimated\":true");
+    }
+    text.push('}');
+    text
+}
+
+fn cost_details(cost: &CostBreakdown) -> String {
+    format!(
+        "{{\"upstream_inference_cost\":null,\"upstream_inference_prompt_cost\":{},\"upstream_inference_completions_cost\":{}}}",
+        cost.prompt, cost.completion
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::framing::edit::apply;
+
+    pub(crate) fn finish() -> Finish {
+        Finish {
+            id: "gen-1-x".to_owned(),
+            model: "a/b".to_owned(),
+            provider: "P".to_owned(),
+            pricing: serde_json::from_str(r#"{"prompt":"0.000001","completion":"0.000002"}"#).unwrap(),
+            estimated_prompt: 9,
+        }
+    }
+
+    fn usage(text: &str) -> Option<Usage> {
+        let body = format!("{{\"usage\":{text}}}");
+        read_usage(scan_object(body.as_bytes()).unwrap().get("usage").unwrap())
+    }
+
+    #[test]
+    fn an_answer_gets_its_names_and_its_cost_and_keeps_the_rest() {
+        let body = br#"{"id":"chatcmpl-1","object":"chat.completion","created":5,"model":"m-2026","choices":[{"index":0,
+            "message":{"role":"assistant","content":"hi","x":1.50},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":5,
+            "total_tokens":15,"prompt_tokens_details":{"cached_tokens":4},"odd":true},"zzz":[1]}"#;
+        let answer = read_answer(body, &finish()).unwrap();
+        let out = String::from_utf8(apply(body, &answer.edits)).unwrap();
+        assert!(out.contains(r#""content":"hi","x":1.50}"#), "{out}");
+        let out: Tree = serde_json::from_str(&out).unwrap();
+        assert_eq!((&out["id"], &out["model"], &out["provider"], &out["zzz"]), (&json!("gen-1-x"), &json!("a/b"), &json!("P"), &json!([1])));
+        assert_eq!(out["usage"]["cost"], json!(0.00002));
+        assert_eq!(out["usage"]["odd"], true);
+        assert_eq!(out["usage"]["cost_details"]["upstream_inference_prompt_cost"], json!(0.00001));
+        assert_eq!(out["choices"][0]["native_finish_reason"], "stop");
+        assert_eq!(answer.facts.upstream_id.as_deref(), Some("chatcmpl-1"));
+        assert_eq!(answer.facts.usage.tokens.cached, 4);
+    }
+
+    #[test]
+    fn an_answer_without_usable_usage_is_estimated_and_says_so() {
+        for usage in ["null", "{}", r#"{"prompt_tokens":-1,"completion_tokens":2}"#, r#"{"prompt_tokens":1e99,"completion_tokens":2}"#, "[]"] {
+            let body = format!(r#"{{"choices":[{{"message":{{}},"finish_reason":"length"}}],"usage":{usage}}}"#);
+            let answer = read_answer(body.as_bytes(), &finish()).unwrap();
+            let out: Tree = serde_json::from_slice(&apply(body.as_bytes(), &answer.edits)).unwrap();
+            assert_eq!(out["usage"]["is_estimated"], true, "{usage}");
+            assert_eq!(out["usage"]["prompt_tokens"], 9);
+            assert!(answer.facts.usage.estimated && answer.cost.is_some());
+        }
+    }
+
+    #[test]
+    fn usage_is_read_in_each_providers_way() {
+        for (text, prompt, completion, cached, reasoning) in [
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":15}"#, 10, 5, 0, 3),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":18}"#, 10, 8, 0, 3),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6}"#, 10, 5, 6, 0),
+            (r#"{"prompt_tokens":10.0,"completion_tokens":null,"prompt_tokens_details":null}"#, 10, 0, 0, 0),
+        ] {
+            let tokens = usage(text).unwrap().tokens;
+            assert_eq!((tokens.prompt, tokens.completion, tokens.cached, tokens.reasoning), (prompt, completion, cached, reasoning), "{text}");
+        }
+        for text in [r#"{"prompt_tokens":1.5}"#, r#"{"prompt_tokens":"7"}"#, r#"{"prompt_tokens":9007199254740994}"#, r#"{"completion_tokens":1}"#] {
+            assert_eq!(usage(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_apart() {
+        for (body, cause) in [
+            (&b"<html>"[..], Cause::Malformed),
+            (b"{}", Cause::Malformed),
+            (br#"{"choices":[]}"#, Cause::Malformed),
+            (br#"{"choices":[1]}"#, Cause::Malformed),
+            (br#"{"error":{"message":"x","code":429}}"#, Cause::ErrorInBody(Some(429))),
+            (br#"{"error":"x"}"#, Cause::ErrorInBody(None)),
+        ] {
+            assert_eq!(read_answer(body, &finish()).unwrap_err().0, cause, "{}", String::from_utf8_lossy(body));
+        }
+    }
+}

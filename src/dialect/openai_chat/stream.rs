@@ -1,0 +1,442 @@
+//! A streamed answer on its way through.
+//!
+//! [`Relay`] reads every event once. What it gives the client: the provider's events with `id`, `model`
+//! and `provider` set, no usage but one closing chunk with `choices: []`, usage and cost, then
+//! `[DONE]` (field: OpenRouter's streaming). A stream that breaks ends in an error event instead, and
+//! without `[DONE]`: a client can always tell a whole answer from a part of one.
+//!
+//! In native mode it only reads; the client's bytes flow elsewhere.
+//!
+//! Until the first content nothing may be written: another provider may still take over. What came
+//! before it (role, empty deltas, comments) is held back and goes out with it.
+
+use super::{
+    error::ProviderError,
+    response::{Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json},
+};
+use crate::{
+    catalog::{CostBreakdown, Tokens},
+    framing::{
+        edit::{Edit, ObjectEdits, apply},
+        json::{Kind, Object, Value, quote, scan_object},
+        sse::{self, Splitter},
+    },
+    routing::fallback::Cause,
+    time::Millis,
+};
+
+/// A stream being relayed.
+#[derive(Debug)]
+pub struct Relay {
+    finish: Finish,
+    native: bool,
+    created: i64,
+    splitter: Splitter,
+    /// The closing chunk as the provider sent it, to be completed with cost.
+    closing: Option<Vec<u8>>,
+    reported: Option<Usage>,
+    facts: ResponseFacts,
+    content_bytes: usize,
+    /// When the first content came.
+    pub first_content_at: Option<Millis>,
+    /// Why it cannot go on.
+    failure: Option<(Cause, ProviderError)>,
+    done: bool,
+}
+
+/// How a stream ended, as seen from outside of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The provider closed it.
+    Closed,
+    /// The connection broke.
+    Broken,
+    /// Nothing came for too long, or it took too long in all.
+    TimedOut,
+    /// The client has gone.
+    ClientGone,
+}
+
+impl Relay {
+    /// Nothing has come yet.
+    pub fn new(finish: Finish, native: bool, now: Millis) -> Self {
+        Self {
+            finish,
+            native,
+            created: now.seconds(),
+            splitter: Splitter::default(),
+            closing: None,
+            reported: None,
+            facts: ResponseFacts::default(),
+            content_bytes: 0,
+            first_content_at: None,
+            failure: None,
+            done: false,
+        }
+    }
+
+    /// Takes a chunk from the provider; appends what the client gets to `out`.
+    pub fn push(&mut self, chunk: &[u8], now: Millis, out: &mut Vec<u8>) {
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let whole = splitter.push(chunk, |event| self.event(event, now, out));
+        self.splitter = splitter;
+        if whole.is_err() {
+            self.fail(Cause::Malformed, ProviderError::default());
+        }
+    }
+
+    /// `[DONE]` has come: what follows does not matter.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What went wrong, if something did.
+    pub fn failure(&self) -> Option<&(Cause, ProviderError)> {
+        self.failure.as_ref()
+    }
+
+    fn fail(&mut self, cause: Cause, error: ProviderError) {
+        self.failure.get_or_insert((cause, error));
+    }
+
+    fn event(&mut self, event: &[u8], now: Millis, out: &mut Vec<u8>) {
+        if self.done || self.failure.is_some() {
+            return;
+        }
+        let Some(data) = sse::data(event) else {
+            // A comment, or an event without data: nothing to read, nothing to change.
+            if !self.native {
+                out.extend_from_slice(event);
+            }
+            return;
+        };
+        if &*data.bytes == b"[DONE]" {
+            self.done = true;
+            return;
+        }
+        let Ok(object) = scan_object(&data.bytes) else {
+            return self.fail(Cause::Malformed, ProviderError::default());
+        };
+        if let Some(error) = object.get("error").filter(|value| value.kind != Kind::Null) {
+            let (cause, error) = error_inside(error);
+            return self.fail(cause, error);
+        }
+        let edits = self.chunk(&object, now);
+        if self.native {
+            return;
+        }
+        match (edits, data.start) {
+            (None, _) => self.closing = Some(data.bytes.into_owned()),
+            (Some(edits), Some(start)) => write_edited(event, start, &edits, out),
+            (Some(edits), None) => {
+                // Data over several lines: line feeds between JSON tokens are mere white space.
+                let json: Vec<u8> = apply(&data.bytes, &edits).into_iter().map(|b| if b == b'\n' { b' ' } else { b }).collect();
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(&json);
+                out.extend_from_slice(b"\n\n");
+            }
+        }
+    }
+
+    /// Reads a chunk object. `None`: it is the closing chunk, to be kept for the end.
+    fn chunk(&mut self, object: &Object<'_>, now: Millis) -> Option<Vec<Edit>> {
+        let mut edits = Vec::new();
+        let choices = object.get("choices").map(Value::items).unwrap_or_default();
+        for choice in &choices {
+            self.choice(choice, now, &mut edits);
+        }
+        if self.facts.upstream_id.is_none() {
+            self.facts.upstream_id = text(object, "id");
+        }
+        if self.facts.service_tier.is_none() {
+            self.facts.service_tier = text(object, "service_tier");
+        }
+        let usage = object.get("usage").filter(|value| value.kind == Kind::Object);
+        if let Some(usage) = usage.and_then(read_usage) {
+            self.reported = Some(usage);
+        }
+        if choices.is_empty() && usage.is_some() {
+            return None;
+        }
+        if self.native {
+            return Some(edits);
+        }
+        let mut changed = ObjectEdits::new(object);
+        changed.set("id", quote(&self.finish.id));
+        changed.set("model", quote(&self.finish.model));
+        changed.set("provider", quote(&self.finish.provider));
+        if usage.is_some() {
+            changed.cut(|key| key == "usage");
+        }
+        edits.extend(changed.finish());
+        edits.sort_by_key(|edit| edit.start);
+        Some(edits)
+    }
+
+    fn choice(&mut self, choice: &Value<'_>, now: Millis, edits: &mut Vec<Edit>) {
+        let Some(choice) = choice.object() else { return };
+        if let Some(reason) = text(&choice, "finish_reason") {
+            if choice.get("native_finish_reason").is_none() {
+                let mut changed = ObjectEdits::new(&choice);
+                changed.set("native_finish_reason", quote(&reason));
+                edits.extend(changed.finish());
+            }
+            self.facts.finish_reason.get_or_insert(reason);
+            self.first_content_at.get_or_insert(now);
+        }
+        // Moonshot puts the usage into the last choice.
+        if let Some(usage) = choice.get("usage").and_then(read_usage) {
+            self.reported = Some(usage);
+        }
+        for member in choice.get("delta").map(Value::members).unwrap_or_default() {
+            let empty = matches!(member.value.text, "\"\"" | "null" | "[]" | "{}");
+            if member.key != "role" && !empty {
+                self.content_bytes += member.value.text.len();
+                self.first_content_at.get_or_insert(now);
+            }
+        }
+    }
+
+    /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
+    pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
+        let rest = self.splitter.take_rest();
+        if !rest.is_empty() && end == StreamEnd::Closed {
+            // The last event may lack its blank line.
+            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        }
+        match end {
+            StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => self.fail(Cause::Connection, ProviderError::default()),
+            StreamEnd::Broken if !self.done => self.fail(Cause::Connection, ProviderError::default()),
+            StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
+            _ => {}
+        }
+        self.facts.usage = self.reported.unwrap_or_else(|| Usage {
+            tokens: Tokens {
+                prompt: self.finish.estimated_prompt,
+                completion: estimate_tokens(self.content_bytes),
+                ..Tokens::default()
+            },
+            estimated: true,
+            provider_cost: None,
+        });
+        let cost = self.finish.pricing.as_ref().map(|pricing| pricing.cost(&self.facts.usage.tokens));
+        if let Some((cause, error)) = &self.failure {
+            let usage = usage_json(&self.facts.usage, cost.as_ref());
+            out.extend_from_slice(&error_event(&self.finish, self.created, *cause, error, Some(&usage)));
+            self.facts.finish_reason = Some("error".to_owned());
+        } else if !self.native {
+            self.write_closing(cost.as_ref(), out);
+            out.extend_from_slice(b"data: [DONE]\n\n");
+        }
+        (self.facts.clone(), cost)
+    }
+
+    fn write_closing(&self, cost: Option<&CostBreakdown>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        let own = self.closing.as_deref().and_then(|bytes| Some((bytes, scan_object(bytes).ok()?)));
+        if let Some((bytes, object)) = own {
+            let mut changed = ObjectEdits::new(&object);
+            changed.set("id", quote(&self.finish.id));
+            changed.set("model", quote(&self.finish.model));
+            changed.set("provider", quote(&self.finish.provider));
+            let mut edits = Vec::new();
+            match object.get("usage").filter(|_| !self.facts.usage.estimated).and_then(Value::object) {
+                Some(usage) => edits.extend(usage_edits(&usage, cost)),
+                None => changed.set("usage", usage_json(&self.facts.usage, cost)),
+            }
+            edits.extend(changed.finish());
+            edits.sort_by_key(|edit| edit.start);
+            out.extend_from_slice(&apply(bytes, &edits));
+        } else {
+            let Finish { id, model, provider, .. } = &self.finish;
+            let (id, model, provider) = (quote(id), quote(model), quote(provider));
+            let usage = usage_json(&self.facts.usage, cost);
+            let chunk = format!(
+                "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
+                 \"choices\":[],\"usage\":{usage}}}",
+                self.created
+            );
+            out.extend_from_slice(chunk.as_bytes());
+        }
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+fn write_edited(event: &[u8], data_start: usize, edits: &[Edit], out: &mut Vec<u8>) {
+    let mut at = 0;
+    for edit in edits {
+        out.extend_from_slice(event.get(at..data_start + edit.start).unwrap_or_default());
+        out.extend_from_slice(edit.text.as_bytes());
+        at = data_start + edit.end;
+    }
+    out.extend_from_slice(event.get(at..).unwrap_or_default());
+}
+
+/// The event that ends a broken stream, in OpenRouter's shape.
+pub fn error_event(finish: &Finish, created: i64, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
+    let facts = error.kind(cause.verdict().kind).facts();
+    let what = match cause {
+        Cause::Timeout => "sent nothing for too long",
+        Cause::Connection => "closed the connection before the answer was complete",
+        Cause::Malformed => "sent something that is not part of an answer",
+        Cause::Status(_) | Cause::ErrorInBody(_) => "failed",
+    };
+    let message = match &error.message {
+        Some(words) => format!("{} {what} in mid-stream: {words}", finish.provider),
+        None => format!("{} {what}; what was received so far is incomplete.", finish.provider),
+    };
+    let mut event = serde_json::json!({
+        "id": finish.id,
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": finish.model,
+        "provider": finish.provider,
+        "error": {
+            "code": facts.status,
+            "message": message,
+            "type": facts.openai_type,
+            "metadata": { "error_type": facts.error_type, "provider_name": finish.provider, "provider_code": error.code },
+        },
+        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
+    })
+    .to_string();
+    if let Some(usage) = usage {
+        event.pop();
+        event.push_str(",\"usage\":");
+        event.push_str(usage);
+        event.push('}');
+    }
+    format!("data: {event}\n\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::response::tests::finish, *};
+    use proptest::prelude::*;
+    use serde_json::{Value as Tree, json};
+
+    const STREAM: &str = concat!(
+        ": hello\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grüße \"},\"finish_reason\":null}],\"x\":1.50}\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15,\"odd\":1}}\n\n",
+        "data: [DONE]\n\n",
+    );
+
+    struct Out {
+        text: String,
+        facts: ResponseFacts,
+        cost: Option<CostBreakdown>,
+        relay: Relay,
+    }
+
+    impl Out {
+        fn chunks(&self) -> Vec<Tree> {
+            self.text.lines().filter_map(|l| l.strip_prefix("data: ")).filter(|d| *d != "[DONE]").map(|d| serde_json::from_str(d).unwrap()).collect()
+        }
+    }
+
+    fn run(chunks: &[&[u8]], end: StreamEnd, native: bool) -> Out {
+        let mut relay = Relay::new(finish(), native, Millis(7_000));
+        let mut out = Vec::new();
+        for (n, chunk) in chunks.iter().enumerate() {
+            relay.push(chunk, Millis(8_000 + i64::try_from(n).unwrap()), &mut out);
+        }
+        let (facts, cost) = relay.end(end, Millis(9_000), &mut out);
+        Out { text: String::from_utf8(out).unwrap(), facts, cost, relay }
+    }
+
+    #[test]
+    fn a_stream_gets_its_names_and_closes_with_usage_and_cost() {
+        let out = run(&[STREAM.as_bytes()], StreamEnd::Closed, false);
+        let chunks = out.chunks();
+        assert!(out.text.starts_with(": hello\n\n") && out.text.ends_with("data: [DONE]\n\n"));
+        assert!(chunks.iter().all(|c| c["id"] == "gen-1-x" && c["model"] == "a/b" && c["provider"] == "P"), "{}", out.text);
+        assert!(out.text.contains("\"x\":1.50"));
+        let (last, before) = chunks.split_last().unwrap();
+        assert!(before.iter().all(|c| c["usage"].is_null()));
+        assert_eq!(last["choices"], json!([]));
+        assert_eq!((&last["usage"]["cost"], &last["usage"]["odd"]), (&json!(0.00002), &json!(1)));
+        assert_eq!(before[2]["choices"][0]["native_finish_reason"], "stop");
+        assert_eq!(out.cost.unwrap().total.to_string(), "0.00002");
+        assert_eq!(out.facts.finish_reason.as_deref(), Some("stop"));
+        assert!(!out.facts.usage.estimated && out.relay.is_done());
+    }
+
+    #[test]
+    fn usage_in_a_choice_chunk_moves_to_the_closing_chunk() {
+        let stream = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+        let out = run(&[stream.as_bytes()], StreamEnd::Closed, false);
+        let chunks = out.chunks();
+        assert_eq!(chunks.len(), 2);
+        assert!(chunks[0].get("usage").is_none());
+        assert_eq!(chunks[1]["usage"]["prompt_tokens"], 3);
+        assert!(out.text.ends_with("data: [DONE]\n\n"), "a missing [DONE] after a finish reason is made good");
+    }
+
+    #[test]
+    fn a_broken_stream_ends_in_an_error_and_not_in_done() {
+        let cut = STREAM.find("data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap();
+        for (bytes, end, status) in [
+            (&STREAM[..cut], StreamEnd::Closed, 502),
+            (&STREAM[..cut + 20], StreamEnd::Broken, 502),
+            (&STREAM[..cut], StreamEnd::TimedOut, 504),
+        ] {
+            let out = run(&[bytes.as_bytes()], end, false);
+            let chunks = out.chunks();
+            let last = chunks.last().unwrap();
+            assert_eq!(last["error"]["code"], status, "{}", out.text);
+            assert_eq!(last["choices"][0]["finish_reason"], "error");
+            assert_eq!(last["usage"]["is_estimated"], true);
+            assert!(!out.text.contains("[DONE]"));
+            assert!(out.facts.usage.estimated && out.facts.usage.tokens.completion > 0);
+        }
+    }
+
+    #[test]
+    fn an_error_inside_the_stream_is_passed_on_redacted() {
+        let stream = "data: {\"error\":{\"message\":\"overloaded at https://internal.host/x\",\"code\":529}}\n\n";
+        let out = run(&[stream.as_bytes()], StreamEnd::Closed, false);
+        assert_eq!(out.relay.failure().unwrap().0, Cause::ErrorInBody(Some(529)));
+        assert_eq!(out.chunks()[0]["error"]["code"], 503);
+        assert!(out.text.contains("overloaded") && !out.text.contains("internal.host"));
+    }
+
+    #[test]
+    fn native_mode_reads_and_writes_nothing() {
+        let out = run(&[STREAM.as_bytes()], StreamEnd::Closed, true);
+        assert_eq!(out.text, "");
+        assert_eq!(out.cost.unwrap().total.to_string(), "0.00002");
+        let out = run(&[&STREAM.as_bytes()[..400]], StreamEnd::Broken, true);
+        assert!(out.text.contains("\"finish_reason\":\"error\""), "but an error it does write: {}", out.text);
+    }
+
+    #[test]
+    fn content_is_seen_only_where_there_is_some() {
+        let mut relay = Relay::new(finish(), false, Millis(0));
+        let mut out = Vec::new();
+        let role = STREAM.find("Grüße").unwrap() - 100;
+        relay.push(&STREAM.as_bytes()[..role], Millis(1), &mut out);
+        assert_eq!(relay.first_content_at, None);
+        relay.push(&STREAM.as_bytes()[role..], Millis(2), &mut out);
+        assert_eq!(relay.first_content_at, Some(Millis(2)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_bytes_gives_the_same_stream(mut cuts in prop::collection::vec(0..STREAM.len(), 0..9)) {
+            cuts.sort_unstable();
+            let mut chunks = Vec::new();
+            let mut from = 0;
+            for cut in cuts.into_iter().chain([STREAM.len()]) {
+                chunks.push(&STREAM.as_bytes()[from..cut]);
+                from = cut;
+            }
+            let whole = run(&[STREAM.as_bytes()], StreamEnd::Closed, false);
+            let split = run(&chunks, StreamEnd::Closed, false);
+            prop_assert_eq!(&split.text, &whole.text);
+            prop_assert_eq!(split.facts, whole.facts);
+        }
+    }
+}
