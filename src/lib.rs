@@ -13,6 +13,7 @@ pub mod error;
 pub mod framing;
 pub mod ids;
 pub mod money;
+pub mod ports;
 pub mod routing;
 pub mod time;
 

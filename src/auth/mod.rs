@@ -8,3 +8,8 @@ mod record;
 
 pub use key::{KeyHash, VirtualKey};
 pub use record::{KeyKind, KeyRecord, Principal, StreamUsage};
+
+/// KV key of a key's record.
+pub fn kv_key(hash: &KeyHash) -> String {
+    format!("key:{hash}")
+}

@@ -9,6 +9,7 @@ pub mod credential;
 mod model;
 mod pricing;
 mod provider;
+pub mod snapshot;
 
 pub use model::{Architecture, Endpoint, Expected, Model};
 pub use pricing::{CostBreakdown, Pricing, Tokens};

@@ -1,0 +1,104 @@
+//! What the core asks of the outside: traits and plain values. `shell` implements them over the
+//! platform, tests over fakes (SQLite natively).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::auth::KeyHash;
+
+/// A row, by column name. Integers above 2^53 do not survive the platform; nothing stores such.
+pub type Row = Map<String, Value>;
+
+/// A bound parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Param {
+    /// `NULL`
+    Null,
+    /// Text
+    Text(String),
+    /// A whole number within ±2^53
+    Integer(i64),
+    /// A number
+    Real(f64),
+}
+
+/// A synchronous SQLite database: the storage of one Durable Object. Statements of one call into the
+/// object are one atomic write; what was written before an error stays, so check first, write then.
+pub trait Sql {
+    /// Runs one statement and gives all of its rows.
+    fn run(&self, statement: &str, params: &[Param]) -> Result<Vec<Row>, SqlError>;
+}
+
+/// Why a statement failed: for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlError(pub String);
+
+impl From<&str> for Param {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+impl From<String> for Param {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+impl From<i64> for Param {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+impl From<f64> for Param {
+    fn from(number: f64) -> Self {
+        Self::Real(number)
+    }
+}
+impl From<bool> for Param {
+    fn from(truth: bool) -> Self {
+        Self::Integer(i64::from(truth))
+    }
+}
+impl<T: Into<Param>> From<Option<T>> for Param {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl From<SqlError> for crate::error::Error {
+    fn from(error: SqlError) -> Self {
+        Self::store("database", error.0)
+    }
+}
+
+/// A management request as it travels to the object that answers it. The caller was authorised before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdminRequest {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// Path below the base URL, decoded: `/keys/abc`.
+    pub path: String,
+    /// Query parameters, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The JSON body, if there is one.
+    pub body: Option<Value>,
+    /// Who asks.
+    pub actor: KeyHash,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdminResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body.
+    pub body: Value,
+}
+
+/// A change of the distributed copies in KV.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvWrite {
+    /// Its key.
+    pub key: String,
+    /// The new value; `None` deletes.
+    pub value: Option<String>,
+}
