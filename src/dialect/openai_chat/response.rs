@@ -30,6 +30,8 @@ pub struct Finish {
     pub pricing: Option<Pricing>,
     /// What the prompt may have been, in tokens, if the provider does not say.
     pub estimated_prompt: u64,
+    /// The routing story as JSON, where the client asked for it: `openrouter_metadata`.
+    pub metadata: Option<String>,
 }
 
 /// What was used.
@@ -105,6 +107,9 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     changed.set("id", quote(&finish.id));
     changed.set("model", quote(&finish.model));
     changed.set("provider", quote(&finish.provider));
+    if let Some(metadata) = &finish.metadata {
+        changed.set("openrouter_metadata", metadata.clone());
+    }
     match usage.filter(|_| !facts.usage.estimated).and_then(Value::object) {
         Some(usage) => edits.extend(usage_edits(&usage, cost.as_ref())),
         None => changed.set("usage", usage_json(&facts.usage, cost.as_ref())),
@@ -234,6 +239,7 @@ pub(super) mod tests {
             provider: "P".to_owned(),
             pricing: serde_json::from_str(r#"{"prompt":"0.000001","completion":"0.000002"}"#).unwrap(),
             estimated_prompt: 9,
+            metadata: None,
         }
     }
 

@@ -85,6 +85,11 @@ impl Relay {
         }
     }
 
+    /// What the end is to be written with: known in full only then.
+    pub fn rename(&mut self, finish: Finish) {
+        self.finish = finish;
+    }
+
     /// `[DONE]` has come: what follows does not matter.
     pub fn is_done(&self) -> bool {
         self.done
@@ -244,16 +249,20 @@ impl Relay {
                 Some(usage) => edits.extend(usage_edits(&usage, cost)),
                 None => changed.set("usage", usage_json(&self.facts.usage, cost)),
             }
+            if let Some(metadata) = &self.finish.metadata {
+                changed.set("openrouter_metadata", metadata.clone());
+            }
             edits.extend(changed.finish());
             edits.sort_by_key(|edit| edit.start);
             out.extend_from_slice(&apply(bytes, &edits));
         } else {
-            let Finish { id, model, provider, .. } = &self.finish;
+            let Finish { id, model, provider, metadata, .. } = &self.finish;
+            let metadata = metadata.as_ref().map_or(String::new(), |json| format!(",\"openrouter_metadata\":{json}"));
             let (id, model, provider) = (quote(id), quote(model), quote(provider));
             let usage = usage_json(&self.facts.usage, cost);
             let chunk = format!(
                 "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
-                 \"choices\":[],\"usage\":{usage}}}",
+                 \"choices\":[],\"usage\":{usage}{metadata}}}",
                 self.created
             );
             out.extend_from_slice(chunk.as_bytes());

@@ -1,0 +1,8 @@
+//! The record of what was served: one usage event a generation, gathered and sent without anybody
+//! waiting for it.
+
+mod commit;
+mod event;
+
+pub use commit::{ALIVE_EVERY_MS, Commit, CommitReply, CommitRequest, KeyUsage, OPEN_AFTER_MS};
+pub use event::{Attempt, Outcome, UsageEvent};

@@ -1,0 +1,858 @@
+//! The life of one request, as a state machine without I/O.
+//!
+//! ```text
+//! parse -> authorize -> plan -> admit -> dispatch -> relay -> settle
+//! ```
+//!
+//! Events go in (a request, a store's answer, a provider's head, a chunk, the end), effects come out
+//! ([`Effect`]); `entry.mjs` performs them, tests perform them on a fake world. Each step takes what
+//! the former gave, so none can be left out. Nothing here decides: the modules it calls do.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use crate::{
+    auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey},
+    catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
+    dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
+    error::{Error, ErrorKind, Result},
+    framing::edit::Edit,
+    ids::{GenerationId, Rng},
+    known::{Ask, Known, KnownModel, KnownProvider, Lookup},
+    metering::{Attempt, Commit, CommitReply, Outcome, UsageEvent},
+    routing::{
+        fallback::{Cause, MAX_ATTEMPTS},
+        health::Health,
+        plan::{Offer, Wants, plan},
+        slug::{Slug, VARIANTS},
+    },
+    time::Millis,
+};
+
+/// What a request says of itself beside its body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head<'h> {
+    /// `Authorization`
+    pub authorization: &'h str,
+    /// `x-api-key`
+    pub api_key: &'h str,
+    /// `x-goog-api-key`
+    pub goog_api_key: &'h str,
+    /// `x-session-id`
+    pub session_id: &'h str,
+    /// `X-OpenRouter-Metadata`
+    pub metadata: &'h str,
+    /// `X-Sluice-Stream`: `native` or `cost`
+    pub stream: &'h str,
+    /// `User-Agent`
+    pub user_agent: &'h str,
+    /// `HTTP-Referer`
+    pub referer: &'h str,
+    /// `X-OpenRouter-Title` or `X-Title`
+    pub title: &'h str,
+}
+
+/// What the shell is to do next.
+#[derive(Debug)]
+pub enum Effect {
+    /// Ask these, tell the answers, then begin again.
+    Lookup(Vec<Ask>),
+    /// Call a provider.
+    Fetch(Fetch),
+    /// The attempt failed: call [`Gateway::attempt`] with the body.
+    Again,
+    /// Answer with the provider's body, edited.
+    Answer {
+        /// Changes to it.
+        edits: Vec<Edit>,
+        /// The generation.
+        id: GenerationId,
+    },
+    /// Answer with this.
+    Reply(Reply),
+}
+
+/// A call to a provider.
+#[derive(Debug)]
+pub struct Fetch {
+    /// The request it is for.
+    pub exchange: u32,
+    /// Whither.
+    pub url: String,
+    /// Its address may be a private one.
+    pub private: bool,
+    /// The answer is a stream.
+    pub stream: bool,
+    /// The stream's bytes go to the client unedited.
+    pub native: bool,
+    /// Milliseconds to the end, to the first content, and between two pieces of a stream.
+    pub timeouts_ms: [u32; 3],
+    /// Request headers, content type included.
+    pub headers: Vec<(String, String)>,
+    /// Changes to the client's body.
+    pub edits: Vec<Edit>,
+    /// The generation.
+    pub id: GenerationId,
+}
+
+/// An answer of the gateway's own.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers beside the content type.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
+    /// For the log.
+    pub log: Option<String>,
+}
+
+/// What the isolate is configured with: all of it comes from bindings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Every text binding, among them secrets and providers' keys.
+    pub env: BTreeMap<String, String>,
+    /// 64 random bits.
+    pub seed: u64,
+}
+
+/// An endpoint a request may be sent to.
+#[derive(Clone, Debug)]
+struct Target {
+    model: Rc<KnownModel>,
+    endpoint: usize,
+    provider: Rc<KnownProvider>,
+    strategy: &'static str,
+}
+
+impl Target {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        self.model.model.endpoints.get(self.endpoint)
+    }
+}
+
+/// A request being served.
+#[derive(Debug)]
+struct Exchange {
+    id: GenerationId,
+    principal: Principal,
+    requested_model: String,
+    targets: Vec<Target>,
+    current: usize,
+    attempts: Vec<Attempt>,
+    last_failure: Option<(Cause, ProviderError)>,
+    retry_after_s: Option<u32>,
+    stream: bool,
+    native: bool,
+    wants_metadata: bool,
+    numeric_code: bool,
+    estimated_prompt: u64,
+    started: Millis,
+    attempt_started: Millis,
+    relay: Option<Relay>,
+    user: Option<String>,
+    session_id: Option<String>,
+    user_agent: Option<String>,
+    referer: Option<String>,
+    title: Option<String>,
+}
+
+/// An isolate's gateway: what it knows, what it serves, what it has to tell.
+pub struct Gateway {
+    root_key: Option<KeyHash>,
+    known: Known,
+    health: Health,
+    rng: Rng,
+    exchanges: BTreeMap<u32, Exchange>,
+    next_exchange: u32,
+    commit: Commit,
+}
+
+/// Default time-outs in milliseconds: whole answer, first content, between pieces.
+const TIMEOUTS_MS: [u32; 3] = [600_000, 120_000, 120_000];
+
+impl Gateway {
+    /// A gateway that has served nothing yet.
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let session = format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+        let root_key = config.env.get("SLUICE_MANAGEMENT_KEY").and_then(|text| VirtualKey::parse(text.trim())).map(|key| key.hash());
+        let master_key = config.env.get("SLUICE_MASTER_KEY").and_then(|text| MasterKey::parse(text).ok());
+        Self {
+            root_key,
+            known: Known::new(config.env, master_key),
+            health: Health::default(),
+            rng,
+            exchanges: BTreeMap::new(),
+            next_exchange: 0,
+            commit: Commit::new(session),
+        }
+    }
+
+    /// Steps 1 to 5: from the client's request to the first call of a provider, or to the questions
+    /// that have to be answered before (then it is called again with the same request).
+    pub fn begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Effect {
+        let numeric_code = wants_numeric_code(head.user_agent);
+        match self.try_begin(head, body, now) {
+            Ok(effect) => effect,
+            Err(error) => Effect::Reply(reply(&error, numeric_code, None)),
+        }
+    }
+
+    fn try_begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Result<Effect> {
+        let hash = presented_key(head)?;
+        let call = openai_chat::parse(body);
+        let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
+
+        let mut asks = Vec::new();
+        let record = self.record_of(&hash, now, &mut asks)?;
+        let (models, providers) = match &call {
+            Ok(_) => (self.models_of(&slugs, now, &mut asks)?, self.providers(now, &mut asks)?),
+            Err(_) => (Vec::new(), Rc::default()),
+        };
+        if !asks.is_empty() {
+            return Ok(Effect::Lookup(asks));
+        }
+        let principal = record.ok_or_else(|| unknown_key())?.admit(KeyKind::Inference, now)?;
+        let call = call?;
+
+        let targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
+        self.admit(now)?;
+        let exchange = self.open(head, &principal, &call, targets, now);
+        self.dispatch(exchange, &call, now)
+    }
+
+    // Step 2: authorize.
+
+    fn record_of(&mut self, hash: &KeyHash, now: Millis, asks: &mut Vec<Ask>) -> Result<Option<Rc<KeyRecord>>> {
+        if self.root_key.as_ref() == Some(hash) {
+            return Ok(Some(Rc::new(KeyRecord::root(hash.clone()))));
+        }
+        match self.known.key(hash, now) {
+            Lookup::Found(record) => Ok(Some(record)),
+            Lookup::Absent => Err(unknown_key()),
+            Lookup::Unavailable(why) => Err(Error::store("key store", why)),
+            Lookup::Ask(more) => {
+                asks.extend(more);
+                Ok(None)
+            }
+        }
+    }
+
+    // Step 3: plan.
+
+    fn models_of(&mut self, slugs: &[String], now: Millis, asks: &mut Vec<Ask>) -> Result<Vec<(Slug, Option<Rc<KnownModel>>)>> {
+        let mut models = Vec::new();
+        for (index, text) in slugs.iter().enumerate() {
+            let field = if index == 0 { "model".to_owned() } else { "models".to_owned() };
+            let slug = Slug::parse(text).map_err(|why| Error::invalid(field, format!("{text:?} is not a model: {why}")))?;
+            let model = match self.known.model(&slug.id, now) {
+                Lookup::Found(model) => Some(model),
+                Lookup::Absent => None,
+                Lookup::Unavailable(why) => return Err(Error::store("catalog", why)),
+                Lookup::Ask(more) => {
+                    asks.extend(more);
+                    None
+                }
+            };
+            models.push((slug, model));
+        }
+        Ok(models)
+    }
+
+    fn providers(&mut self, now: Millis, asks: &mut Vec<Ask>) -> Result<Rc<BTreeMap<String, Rc<KnownProvider>>>> {
+        match self.known.providers(now) {
+            Lookup::Found(providers) => Ok(providers),
+            Lookup::Unavailable(why) => Err(Error::store("catalog", why)),
+            Lookup::Absent => Ok(Rc::default()),
+            Lookup::Ask(more) => {
+                asks.extend(more);
+                Ok(Rc::default())
+            }
+        }
+    }
+
+    fn plan(
+        &mut self,
+        principal: &Principal,
+        call: &Call<'_>,
+        names: &[String],
+        models: &[(Slug, Option<Rc<KnownModel>>)],
+        providers: &BTreeMap<String, Rc<KnownProvider>>,
+        now: Millis,
+    ) -> Result<Vec<Target>> {
+        let parameters = call.parameters();
+        let mut targets = Vec::new();
+        let mut excluded = Vec::new();
+        for ((slug, model), name) in models.iter().zip(names) {
+            let Some(known) = model else { return Err(unknown_model(slug, name)) };
+            if !principal.may_call(&slug.id) {
+                let message = format!("This API key may not call {}. It may call the models of its `allowed_models`.", slug.id);
+                return Err(Error::new(ErrorKind::Forbidden, message).param("model").code("model_not_allowed"));
+            }
+            let wants = Wants {
+                principal,
+                preferences: &call.preferences,
+                variant_sort: slug.sort,
+                parameters: &parameters,
+                max_tokens: call.max_tokens,
+            };
+            let offers = |slug: &str| providers.get(slug).map(|p| Offer { row: &p.row, ready: p.is_ready() });
+            let made = plan(&wants, &known.model, offers, &self.health, now, &mut self.rng);
+            excluded.extend(made.excluded.iter().map(|out| (slug.id.clone(), out.tag.clone(), out.rule)));
+            targets.extend(made.candidates.iter().filter_map(|candidate| {
+                let endpoint = known.model.endpoints.get(candidate.endpoint)?;
+                let provider = Rc::clone(providers.get(&endpoint.provider)?);
+                Some(Target { model: Rc::clone(known), endpoint: candidate.endpoint, provider, strategy: made.strategy })
+            }));
+        }
+        if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
+    }
+
+    // Step 4: admit. Budgets and rate limits will reserve here; what holds already is that nothing is
+    // served whose record could not be kept.
+
+    fn admit(&self, now: Millis) -> Result<()> {
+        if self.commit.blocked(now) {
+            return Err(Error::store("account", "usage events could not be written for too long"));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, head: &Head<'_>, principal: &Principal, call: &Call<'_>, targets: Vec<Target>, now: Millis) -> u32 {
+        let given = |text: &str| (!text.is_empty()).then(|| text.chars().take(256).collect::<String>());
+        let native = match head.stream {
+            "native" => true,
+            "cost" => false,
+            _ => principal.key().stream_usage == StreamUsage::Native,
+        };
+        let exchange = Exchange {
+            id: GenerationId::new(now, &mut self.rng),
+            principal: principal.clone(),
+            requested_model: call.models.first().cloned().unwrap_or_default(),
+            targets,
+            current: 0,
+            attempts: Vec::new(),
+            last_failure: None,
+            retry_after_s: None,
+            stream: call.stream,
+            native: call.stream && native,
+            wants_metadata: head.metadata.eq_ignore_ascii_case("enabled"),
+            numeric_code: wants_numeric_code(head.user_agent),
+            estimated_prompt: estimate_tokens(call.bytes),
+            started: now,
+            attempt_started: now,
+            relay: None,
+            user: call.user.clone(),
+            session_id: call.session_id.clone().or_else(|| given(head.session_id)),
+            user_agent: given(head.user_agent),
+            referer: given(head.referer),
+            title: given(head.title),
+        };
+        self.commit.begin(exchange.event(Outcome::Lost, 0, None, &ResponseFacts::default(), None, now));
+        self.next_exchange = self.next_exchange.wrapping_add(1);
+        self.exchanges.insert(self.next_exchange, exchange);
+        self.next_exchange
+    }
+
+    // Step 5: dispatch.
+
+    /// The next attempt of a request whose last one failed; `body` as it was.
+    pub fn attempt(&mut self, exchange: u32, body: &[u8], now: Millis) -> Effect {
+        match openai_chat::parse(body).and_then(|call| self.dispatch(exchange, &call, now)) {
+            Ok(effect) => effect,
+            Err(error) => self.give_up(exchange, &error, now),
+        }
+    }
+
+    fn dispatch(&mut self, number: u32, call: &Call<'_>, now: Millis) -> Result<Effect> {
+        let exchange = self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
+        let target = exchange.target().ok_or_else(|| Error::internal("dispatch without a target"))?.clone();
+        let (Some(endpoint), row) = (target.endpoint(), &target.provider.row) else {
+            return Err(Error::internal("dispatch to an endpoint that is not there"));
+        };
+        exchange.attempt_started = now;
+        exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native, now));
+        let edits = match openai_chat::outbound_edits(call, endpoint, row) {
+            Ok(edits) => edits,
+            Err(error) => return Ok(self.give_up(number, &error, now)),
+        };
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        headers.extend(row.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers.extend(target.provider.credential.clone().flatten());
+        let [total, first, idle] = TIMEOUTS_MS;
+        Ok(Effect::Fetch(Fetch {
+            exchange: number,
+            url: format!("{}/chat/completions", row.base_url.trim_end_matches('/')),
+            private: row.allow_private_network,
+            stream: exchange.stream,
+            native: exchange.native,
+            timeouts_ms: [
+                row.timeouts_ms.total.unwrap_or(total),
+                row.timeouts_ms.first_token.or(row.timeouts_ms.connect).unwrap_or(first),
+                row.timeouts_ms.idle.unwrap_or(idle),
+            ],
+            headers,
+            edits,
+            id: exchange.id.clone(),
+        }))
+    }
+
+    // Step 6: relay.
+
+    /// A whole body has come: the answer of a request that is no stream, or any that is no success.
+    pub fn answered(&mut self, number: u32, status: u16, retry_after_s: Option<u32>, body: &[u8], now: Millis) -> Effect {
+        let Some(exchange) = self.exchanges.get(&number) else { return gone() };
+        if status != 200 {
+            return self.failed_with(number, Cause::Status(status), openai_chat::read_error(body), retry_after_s, now);
+        }
+        if exchange.stream {
+            // A stream was asked for and something else came; an error in it is the likely reason.
+            let error = openai_chat::read_error(body);
+            let cause = if error.message.is_some() { Cause::ErrorInBody(error.status) } else { Cause::Malformed };
+            return self.failed_with(number, cause, error, retry_after_s, now);
+        }
+        match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
+            Err((cause, error)) => self.failed_with(number, cause, error, retry_after_s, now),
+            Ok(answer) => {
+                let id = exchange.id.clone();
+                self.settle(number, Outcome::Ok, 200, None, &answer.facts, answer.cost, now);
+                Effect::Answer { edits: answer.edits, id }
+            }
+        }
+    }
+
+    /// The provider could not be reached, or not in time.
+    pub fn failed(&mut self, number: u32, timed_out: bool, now: Millis) -> Effect {
+        let cause = if timed_out { Cause::Timeout } else { Cause::Connection };
+        self.failed_with(number, cause, ProviderError::default(), None, now)
+    }
+
+    /// A chunk of a stream. Bytes for the client go to `out`; the answer says how it stands.
+    pub fn chunk(&mut self, number: u32, chunk: &[u8], now: Millis, out: &mut Vec<u8>) -> Progress {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return Progress::Ended };
+        let Some(relay) = exchange.relay.as_mut() else { return Progress::Ended };
+        relay.push(chunk, now, out);
+        if relay.failure().is_some() || relay.is_done() {
+            // Done without any content is an answer too: an empty one.
+            return if relay.first_content_at.is_none() && relay.failure().is_some() { Progress::Failed } else { Progress::Ended };
+        }
+        if relay.first_content_at.is_some() { Progress::Flowing } else { Progress::Waiting }
+    }
+
+    /// A stream failed before its first content.
+    pub fn stream_failed(&mut self, number: u32, now: Millis) -> Effect {
+        let failure = self.exchanges.get(&number).and_then(|exchange| exchange.relay.as_ref()?.failure().cloned());
+        let (cause, error) = failure.unwrap_or((Cause::Malformed, ProviderError::default()));
+        self.failed_with(number, cause, error, None, now)
+    }
+
+    /// A stream is over, for whatever reason: the last bytes for the client go to `out`.
+    pub fn stream_end(&mut self, number: u32, end: StreamEnd, now: Millis, out: &mut Vec<u8>) {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        let finish = exchange.finish_after(Some(200), now);
+        let Some(mut relay) = exchange.relay.take() else { return };
+        relay.rename(finish);
+        let (facts, cost) = relay.end(end, now, out);
+        exchange.relay = Some(relay);
+        let failure = exchange.relay.as_ref().and_then(|relay| relay.failure().cloned());
+        let outcome = match (end, &failure) {
+            (StreamEnd::ClientGone, _) => Outcome::Cancelled,
+            (_, Some(_)) => Outcome::Broken,
+            _ => Outcome::Ok,
+        };
+        let error_type = failure.map(|(cause, error)| error.kind(cause.verdict().kind));
+        self.settle(number, outcome, 200, error_type, &facts, cost, now);
+    }
+
+    fn failed_with(&mut self, number: u32, cause: Cause, error: ProviderError, retry_after_s: Option<u32>, now: Millis) -> Effect {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return gone() };
+        let verdict = cause.verdict();
+        let status = match cause {
+            Cause::Status(status) => Some(status),
+            Cause::ErrorInBody(_) | Cause::Malformed => Some(200),
+            Cause::Connection | Cause::Timeout => None,
+        };
+        exchange.note_attempt(status, Some(cause.name()), now);
+        exchange.retry_after_s = match (exchange.retry_after_s, retry_after_s) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let Some(target) = exchange.target() {
+            let (model, tag) = (target.model.model.id.clone(), target.endpoint().map_or("", Endpoint::tag).to_owned());
+            if verdict.unhealthy {
+                self.health.failed(&model, &tag, now, retry_after_s);
+            }
+            let next = exchange.targets.iter().enumerate().skip(exchange.current + 1).find(|(_, other)| {
+                let same_model = other.model.model.id == model;
+                if same_model { verdict.next_endpoint } else { verdict.next_model }
+            });
+            if let (Some((next, _)), true) = (next, exchange.attempts.len() < MAX_ATTEMPTS) {
+                exchange.current = next;
+                return Effect::Again;
+            }
+        }
+        let failure = exchange.failure(cause, &error);
+        exchange.last_failure = Some((cause, error));
+        self.give_up(number, &failure, now)
+    }
+
+    /// Step 7 for a request that nobody served.
+    fn give_up(&mut self, number: u32, error: &Error, now: Millis) -> Effect {
+        let Some(exchange) = self.exchanges.get(&number) else { return gone() };
+        let reply = reply(error, exchange.numeric_code, Some(&exchange.id));
+        self.settle(number, Outcome::Error, error.status(), Some(error.kind), &ResponseFacts::default(), None, now);
+        Effect::Reply(reply)
+    }
+
+    // Step 7: settle.
+
+    #[expect(clippy::too_many_arguments, reason = "one call per terminal path, each naming all facts")]
+    fn settle(
+        &mut self,
+        number: u32,
+        outcome: Outcome,
+        status: u16,
+        error: Option<ErrorKind>,
+        facts: &ResponseFacts,
+        cost: Option<CostBreakdown>,
+        now: Millis,
+    ) {
+        let Some(mut exchange) = self.exchanges.remove(&number) else { return };
+        if outcome != Outcome::Error {
+            exchange.note_attempt(Some(200), None, now);
+            let (ttft, throughput) = exchange.speeds(facts, now);
+            if let Some(target) = exchange.target() {
+                let tag = target.endpoint().map_or("", Endpoint::tag);
+                if outcome == Outcome::Broken {
+                    self.health.failed(&target.model.model.id, tag, now, None);
+                } else {
+                    self.health.succeeded(&target.model.model.id, tag, ttft, throughput);
+                }
+            }
+        }
+        self.commit.settle(&exchange.event(outcome, status, error, facts, cost, now));
+    }
+
+    // What the shell asks and tells between requests.
+
+    /// The next batch of usage events: its number and its JSON. `all`: with every running generation.
+    pub fn take_batch(&mut self, all: bool, now: Millis) -> Option<(u64, String)> {
+        let after = if all { 0 } else { crate::metering::OPEN_AFTER_MS };
+        self.commit.take(self.known.revision(crate::DEFAULT_ORG), after, now)
+    }
+
+    /// The account's answer to a batch sent at `asked`.
+    pub fn batch_done(&mut self, seq: u64, reply: CommitReply, asked: Millis, now: Millis) {
+        self.commit.done(seq);
+        self.known.learn_account(crate::DEFAULT_ORG, reply, asked, now);
+    }
+
+    /// A batch was not taken, or nobody knows.
+    pub fn batch_failed(&mut self, seq: u64, now: Millis) {
+        self.commit.failed(seq, now);
+    }
+
+    /// The isolate's memory, for the shell to fill.
+    pub fn known(&mut self) -> &mut Known {
+        &mut self.known
+    }
+
+    /// The isolate's life.
+    pub fn session(&self) -> &str {
+        self.commit.session()
+    }
+
+    /// What to ask again in the background after this request.
+    pub fn refreshes(&mut self, exchange: u32, now: Millis) -> Vec<Ask> {
+        let Some(exchange) = self.exchanges.get(&exchange) else { return Vec::new() };
+        let mut models: Vec<String> = exchange.targets.iter().map(|target| target.model.model.id.clone()).collect();
+        models.dedup();
+        self.known.refreshes(&exchange.principal.key().org, &models, now)
+    }
+
+    /// Requests being served: for tests and health.
+    pub fn in_flight(&self) -> usize {
+        self.exchanges.len()
+    }
+}
+
+/// How a stream stands after a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No content yet: another provider may still take over.
+    Waiting,
+    /// Content flows.
+    Flowing,
+    /// Nothing more will come: call [`Gateway::stream_end`].
+    Ended,
+    /// It failed before any content: call [`Gateway::stream_failed`].
+    Failed,
+}
+
+impl Exchange {
+    fn target(&self) -> Option<&Target> {
+        self.targets.get(self.current)
+    }
+
+    fn note_attempt(&mut self, status: Option<u16>, cause: Option<&str>, now: Millis) {
+        let Some(target) = self.targets.get(self.current) else { return };
+        let end = self.relay.as_ref().and_then(|relay| relay.first_content_at).filter(|_| cause.is_none()).unwrap_or(now);
+        self.attempts.push(Attempt {
+            provider: target.provider.row.slug.clone(),
+            tag: target.endpoint().map_or("", Endpoint::tag).to_owned(),
+            model: target.model.model.id.clone(),
+            status,
+            cause: cause.map(str::to_owned),
+            latency_ms: end.since(self.attempt_started),
+        });
+    }
+
+    fn finish(&self) -> Finish {
+        let target = self.target();
+        Finish {
+            id: self.id.to_string(),
+            model: target.map_or_else(String::new, |t| t.model.model.id.clone()),
+            provider: target.map_or_else(String::new, |t| t.provider.row.name.clone()),
+            pricing: target.and_then(|t| t.endpoint()?.pricing.clone()),
+            estimated_prompt: self.estimated_prompt,
+            metadata: None,
+        }
+    }
+
+    /// The same for the end of an attempt, with the routing story where it is wanted.
+    fn finish_after(&self, status: Option<u16>, now: Millis) -> Finish {
+        let metadata = self.wants_metadata.then(|| self.metadata(status, now).to_string());
+        Finish { metadata, ..self.finish() }
+    }
+
+    /// `openrouter_metadata` (field: OpenRouter 2.5).
+    fn metadata(&self, status: Option<u16>, now: Millis) -> serde_json::Value {
+        let served = self.target();
+        let name = |target: &Target| target.provider.row.name.clone();
+        let mut attempts: Vec<serde_json::Value> = self
+            .attempts
+            .iter()
+            .map(|attempt| serde_json::json!({ "provider": attempt.provider, "model": attempt.model, "status": attempt.status.unwrap_or(0) }))
+            .collect();
+        if let Some(target) = served {
+            attempts.push(serde_json::json!({ "provider": target.provider.row.slug, "model": target.model.model.id, "status": status.unwrap_or(0) }));
+        }
+        let available: Vec<serde_json::Value> = self
+            .targets
+            .iter()
+            .enumerate()
+            .map(|(index, target)| serde_json::json!({ "provider": name(target), "model": target.model.model.id, "selected": index == self.current }))
+            .collect();
+        serde_json::json!({
+            "requested": self.requested_model,
+            "strategy": if self.attempts.is_empty() { "direct" } else { "fallback" },
+            "region": null,
+            "summary": format!(
+                "{} of {} endpoints, ordered by {}",
+                served.map_or_else(String::new, name), self.targets.len(), served.map_or("", |t| t.strategy)
+            ),
+            "attempt": self.attempts.len() + 1,
+            "is_byok": false,
+            "endpoints": { "total": self.targets.len(), "available": available },
+            "attempts": attempts,
+            "generation_time": now.since(self.attempt_started),
+        })
+    }
+
+    /// The client's error when no attempt is left.
+    fn failure(&self, cause: Cause, error: &ProviderError) -> Error {
+        let provider = self.target().map_or("The provider", |target| target.provider.row.name.as_str());
+        let kind = error.kind(cause.verdict().kind);
+        let what = match cause {
+            Cause::Connection => "could not be reached".to_owned(),
+            Cause::Timeout => "did not answer in time".to_owned(),
+            Cause::Status(status) => format!("answered with status {status}"),
+            Cause::ErrorInBody(_) => "answered with an error".to_owned(),
+            Cause::Malformed => "sent something that is not an answer".to_owned(),
+        };
+        let tried = if self.attempts.len() > 1 { format!(" ({} attempts in all)", self.attempts.len()) } else { String::new() };
+        let words = match (&error.message, kind) {
+            // What a provider says of the operator's credential is not the caller's to read.
+            (_, ErrorKind::ProviderCredential) => ": it refused the gateway's credential".to_owned(),
+            (Some(words), _) => format!(": {words}"),
+            (None, _) => ".".to_owned(),
+        };
+        let mut failure = Error::new(kind, format!("{provider} {what}{tried}{words}"));
+        if kind.facts().status < 500 {
+            failure.param.clone_from(&error.param);
+        }
+        failure.retry_after_s = self.retry_after_s;
+        let previous: Vec<serde_json::Value> = self
+            .attempts
+            .iter()
+            .map(|attempt| serde_json::json!({ "provider": attempt.provider, "code": attempt.cause, "status": attempt.status }))
+            .collect();
+        failure = failure.meta("provider_name", provider).meta("previous_errors", previous);
+        match &error.code {
+            Some(code) if kind != ErrorKind::ProviderCredential => failure.meta("provider_code", code.clone()),
+            _ => failure,
+        }
+    }
+
+    /// Milliseconds to the first content, and output tokens per second over the whole attempt.
+    #[expect(clippy::cast_precision_loss, reason = "an average")]
+    fn speeds(&self, facts: &ResponseFacts, now: Millis) -> (Option<f64>, Option<f64>) {
+        let first = self.relay.as_ref().and_then(|relay| relay.first_content_at);
+        let ttft = first.map(|at| at.since(self.attempt_started) as f64);
+        let (tokens, ms) = (facts.usage.tokens.completion, now.since(self.attempt_started).max(1));
+        // Short or estimated answers say nothing about speed.
+        let throughput = (tokens >= 16 && !facts.usage.estimated).then(|| tokens as f64 * 1000.0 / ms as f64);
+        (ttft, throughput)
+    }
+
+    fn event(
+        &self,
+        outcome: Outcome,
+        status: u16,
+        error: Option<ErrorKind>,
+        facts: &ResponseFacts,
+        cost: Option<CostBreakdown>,
+        now: Millis,
+    ) -> UsageEvent {
+        let key = self.principal.key();
+        let target = self.target();
+        let endpoint = target.and_then(Target::endpoint);
+        let first = self.relay.as_ref().and_then(|relay| relay.first_content_at);
+        let served = !matches!(outcome, Outcome::Error | Outcome::Lost);
+        UsageEvent {
+            v: 1,
+            id: self.id.clone(),
+            org: key.org.clone(),
+            workspace_id: key.workspace_id.clone(),
+            key_hash: key.hash.clone(),
+            created_at: self.started,
+            requested_model: self.requested_model.clone(),
+            model: target.map_or_else(String::new, |t| t.model.model.id.clone()),
+            provider: target.map_or_else(String::new, |t| t.provider.row.slug.clone()),
+            provider_name: target.map_or_else(String::new, |t| t.provider.row.name.clone()),
+            tag: endpoint.map_or("", Endpoint::tag).to_owned(),
+            upstream_model: endpoint.map_or_else(String::new, |e| e.upstream_model.clone()),
+            upstream_id: facts.upstream_id.clone(),
+            streamed: self.stream,
+            cancelled: outcome == Outcome::Cancelled,
+            outcome,
+            status,
+            error_type: error.map(|kind| kind.facts().error_type.to_owned()),
+            finish_reason: facts.finish_reason.clone(),
+            native_finish_reason: facts.finish_reason.clone(),
+            ttft_ms: first.map(|at| at.since(self.attempt_started)),
+            latency_ms: first.unwrap_or(now).since(self.started),
+            generation_ms: now.since(self.attempt_started),
+            tokens: facts.usage.tokens,
+            estimated: facts.usage.estimated || outcome == Outcome::Lost,
+            cost_nano: cost.map(|c| c.total).filter(|_| served),
+            prompt_cost_nano: cost.map(|c| c.prompt).filter(|_| served),
+            completion_cost_nano: cost.map(|c| c.completion).filter(|_| served),
+            cache_discount_nano: cost.map(|c| c.cache_discount).filter(|_| served),
+            provider_cost_usd: facts.usage.provider_cost,
+            price_version: target.map_or_else(String::new, |t| t.model.price_version.clone()),
+            strategy: target.map_or("", |t| t.strategy).to_owned(),
+            attempts: self.attempts.clone(),
+            user: self.user.clone(),
+            session_id: self.session_id.clone(),
+            user_agent: self.user_agent.clone(),
+            http_referer: self.referer.clone(),
+            app_title: self.title.clone(),
+            service_tier: facts.service_tier.clone(),
+        }
+    }
+}
+
+/// The one place where a key is taken from a request: all the headers that may carry one.
+pub fn presented_key(head: &Head<'_>) -> Result<KeyHash> {
+    let bearer = head.authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, key)| key.trim());
+    if !head.authorization.is_empty() && bearer.is_empty() {
+        return Err(KeyRecord::refuse("The Authorization header must read \"Bearer <API key>\"."));
+    }
+    let mut keys = [bearer, head.api_key.trim(), head.goog_api_key.trim()].into_iter().filter(|key| !key.is_empty());
+    let Some(key) = keys.next() else {
+        return Err(KeyRecord::refuse("No API key was given. Send it as \"Authorization: Bearer <API key>\".").code("missing_api_key"));
+    };
+    if keys.any(|other| other != key) {
+        return Err(Error::new(ErrorKind::InvalidRequest, "Two different API keys were given in different headers; send one."));
+    }
+    VirtualKey::parse(key).map(|key| key.hash()).ok_or_else(|| {
+        KeyRecord::refuse("This is not an API key of this gateway (those begin with sk-sl-v1- and carry a checksum); check that it was copied whole.")
+    })
+}
+
+/// Whether a client insists on the HTTP status as `error.code` (OpenRouter's SDKs).
+pub fn wants_numeric_code(user_agent: &str) -> bool {
+    user_agent.contains("openrouter")
+}
+
+/// An error as an answer.
+pub fn reply(error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Reply {
+    let mut headers = Vec::new();
+    if let Some(id) = id {
+        headers.push(("x-generation-id", id.to_string()));
+    }
+    if let Some(seconds) = error.retry_after_s {
+        headers.push(("retry-after", seconds.to_string()));
+    }
+    Reply {
+        status: error.status(),
+        headers,
+        body: error.to_body(numeric_code),
+        log: error.context.as_ref().map(|context| format!("{}: {context}", error.kind.facts().code)),
+    }
+}
+
+/// The error event for a client that was already promised a stream when everything failed; `body`:
+/// the error as an answer would carry it.
+pub fn late_error(body: &str) -> Vec<u8> {
+    let error = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    let event = serde_json::json!({
+        "object": "chat.completion.chunk",
+        "error": error.get("error"),
+        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
+    });
+    format!("data: {event}\n\n").into_bytes()
+}
+
+fn gone() -> Effect {
+    Effect::Reply(reply(&Error::internal("an event for an exchange that is not there"), false, None))
+}
+
+fn unknown_key() -> Error {
+    KeyRecord::refuse("This API key is not known: it may have been deleted. Ask whoever manages the gateway for a new one.")
+}
+
+fn unknown_model(slug: &Slug, name: &str) -> Error {
+    if let Some(variant) = slug.unknown_variant() {
+        let message = format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.");
+        return Error::new(ErrorKind::ModelNotFound, message).param("model").code("unknown_variant");
+    }
+    let meant = builtin::ids_named(&slug.id);
+    let hint = if meant.is_empty() { "GET /v1/models lists what there is.".to_owned() } else { format!("Did you mean {}?", meant.join(" or ")) };
+    let mut error = Error::new(ErrorKind::ModelNotFound, format!("There is no model {name:?} in the catalog. {hint}")).param("model");
+    error.availability = Some(serde_json::json!({ "code": "model_not_found", "retryable": false, "requested_models": [name] }));
+    error
+}
+
+/// 404: the models exist, but a rule removed their last endpoint. Says which.
+fn nobody(names: &[String], excluded: &[(String, String, &'static str)]) -> Error {
+    let removed: Vec<serde_json::Value> = excluded
+        .iter()
+        .map(|(model, tag, rule)| serde_json::json!({ "model": model, "endpoint": tag, "rule": rule }))
+        .collect();
+    let mut rules: Vec<&str> = excluded.iter().map(|(_, _, rule)| *rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let hint = if rules == ["no_credential"] {
+        " No credential is configured for any of its providers: set one with PUT /v1/admin/providers/{slug} or the provider's API key in the gateway's environment."
+    } else {
+        ""
+    };
+    let message = format!("No endpoint can serve {}: every one was removed by {}.{hint}", names.join(", "), rules.join(", "));
+    let mut error = Error::new(ErrorKind::NoEndpoints, message).param("model").meta("excluded", removed);
+    let code = if rules == ["no_credential"] { "no_endpoints" } else { "constraint_filtered" };
+    error.availability = Some(serde_json::json!({ "code": code, "retryable": false, "requested_models": names, "excluded_by": rules }));
+    error
+}

@@ -1,0 +1,283 @@
+//! The synchronous functions by which `entry.mjs` drives inference requests: bytes and packed text in,
+//! packed text or bytes out. No future, no `worker` object: that is what keeps a request cheap
+//! (docs/decisions/0001).
+//!
+//! An effect is text, its parts separated by line feeds (none of them can hold one):
+//!
+//! ```text
+//! L  ask..                                              ask = kv TAB key | account TAB org TAB json
+//! F  exchange url flags total,first,idle id  n header*n  m edit*m   flags: p(rivate) s(tream) n(ative)
+//! N                                                     call `attempt`
+//! A  id  m edit*m                                       edit = start SP end SP text
+//! R  status  n header*n  body                           header = name: SP value
+//! ```
+
+use std::cell::RefCell;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::console_error;
+
+use crate::{
+    dialect::openai_chat::StreamEnd,
+    error::{Error, ErrorKind},
+    framing::edit::Edit,
+    known::Ask,
+    metering::{CommitReply, CommitRequest},
+    pipeline::{self, Config, Effect, Gateway, Head, Progress, Reply},
+    time::Millis,
+};
+
+thread_local! {
+    static GATEWAY: RefCell<Option<Gateway>> = const { RefCell::new(None) };
+}
+
+/// Runs with the isolate's gateway, which `configure` made.
+fn with<T>(run: impl FnOnce(&mut Gateway) -> T) -> T {
+    GATEWAY.with_borrow_mut(|gateway| run(gateway.get_or_insert_with(|| Gateway::new(Config::default()))))
+}
+
+/// Makes the isolate's gateway: once, before anything else. `env`: the text bindings as a JSON object.
+#[wasm_bindgen]
+pub fn configure(env: &str, seed: u64) {
+    let env = serde_json::from_str(env).unwrap_or_default();
+    GATEWAY.with_borrow_mut(|gateway| *gateway = Some(Gateway::new(Config { env, seed })));
+}
+
+/// Something was changed through this isolate: its copies are no longer to be trusted.
+pub fn forget_caches() {
+    with(|gateway| gateway.known().forget());
+}
+
+/// A request. `head`: the headers of [`Head`] in its order, one a line.
+#[wasm_bindgen]
+pub fn begin(head: &str, body: &[u8], now: f64) -> String {
+    let mut lines = head.split('\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let head = Head {
+        authorization: next(),
+        api_key: next(),
+        goog_api_key: next(),
+        session_id: next(),
+        metadata: next(),
+        stream: next(),
+        user_agent: next(),
+        referer: next(),
+        title: next(),
+    };
+    with(|gateway| pack(gateway.begin(&head, body, Millis::from_js(now)), gateway))
+}
+
+/// The next attempt.
+#[wasm_bindgen]
+pub fn attempt(exchange: u32, body: &[u8], now: f64) -> String {
+    with(|gateway| pack(gateway.attempt(exchange, body, Millis::from_js(now)), gateway))
+}
+
+/// A whole body from the provider. `retry_after`: seconds, negative where none was given.
+#[wasm_bindgen]
+pub fn answered(exchange: u32, status: u16, retry_after: f64, body: &[u8], now: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    let retry_after = (0.0..1e9).contains(&retry_after).then_some(retry_after as u32);
+    with(|gateway| pack(gateway.answered(exchange, status, retry_after, body, Millis::from_js(now)), gateway))
+}
+
+/// No answer from the provider.
+#[wasm_bindgen]
+pub fn failed(exchange: u32, timed_out: bool, now: f64) -> String {
+    with(|gateway| pack(gateway.failed(exchange, timed_out, Millis::from_js(now)), gateway))
+}
+
+/// A chunk of a stream: first how it stands (0 waiting, 1 flowing, 2 ended, 3 failed), then the bytes
+/// for the client.
+#[wasm_bindgen]
+pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 96);
+    out.push(0);
+    let progress = with(|gateway| gateway.chunk(exchange, bytes, Millis::from_js(now), &mut out));
+    if let Some(first) = out.first_mut() {
+        *first = match progress {
+            Progress::Waiting => 0,
+            Progress::Flowing => 1,
+            Progress::Ended => 2,
+            Progress::Failed => 3,
+        };
+    }
+    out
+}
+
+/// A stream failed before its first content.
+#[wasm_bindgen]
+pub fn stream_failed(exchange: u32, now: f64) -> String {
+    with(|gateway| pack(gateway.stream_failed(exchange, Millis::from_js(now)), gateway))
+}
+
+/// A stream is over (0 closed, 1 broken, 2 timed out, 3 the client has gone): its last bytes.
+#[wasm_bindgen]
+pub fn stream_end(exchange: u32, end: u8, now: f64) -> Vec<u8> {
+    let end = match end {
+        0 => StreamEnd::Closed,
+        1 => StreamEnd::Broken,
+        2 => StreamEnd::TimedOut,
+        _ => StreamEnd::ClientGone,
+    };
+    let mut out = Vec::new();
+    with(|gateway| gateway.stream_end(exchange, end, Millis::from_js(now), &mut out));
+    out
+}
+
+/// A refusal that needs no gateway state: `too_large` or `internal`, packed as a reply.
+#[wasm_bindgen]
+pub fn refuse(what: &str, user_agent: &str) -> String {
+    let error = match what {
+        "too_large" => Error::new(ErrorKind::PayloadTooLarge, "The request body is larger than 8 MiB, the most this gateway takes."),
+        other => Error::internal(other),
+    };
+    let mut out = String::new();
+    pack_reply(&pipeline::reply(&error, pipeline::wants_numeric_code(user_agent), None), &mut out);
+    out
+}
+
+/// The error event for a client that was promised a stream which nobody served; `body`: the error as
+/// an answer would carry it.
+#[wasm_bindgen]
+pub fn late_error(body: &str) -> Vec<u8> {
+    pipeline::late_error(body)
+}
+
+/// The next batch for the account: its number, a line feed, its JSON. Nothing when there is none.
+#[wasm_bindgen]
+pub fn take_batch(all: bool, now: f64) -> Option<String> {
+    with(|gateway| gateway.take_batch(all, Millis::from_js(now))).map(|(seq, json)| format!("{seq}\n{json}"))
+}
+
+/// The account took a batch; `reply` is its JSON.
+#[wasm_bindgen]
+pub fn batch_done(seq: f64, reply: &str, asked: f64, now: f64) {
+    with(|gateway| match serde_json::from_str::<CommitReply>(reply) {
+        Ok(reply) => gateway.batch_done(number(seq), reply, Millis::from_js(asked), Millis::from_js(now)),
+        Err(error) => {
+            console_error!("the account's answer cannot be read: {error}");
+            gateway.batch_failed(number(seq), Millis::from_js(now));
+        }
+    });
+}
+
+/// The account did not take a batch.
+#[wasm_bindgen]
+pub fn batch_failed(seq: f64, now: f64) {
+    with(|gateway| gateway.batch_failed(number(seq), Millis::from_js(now)));
+}
+
+/// Questions to ask in the background, packed as in an `L` effect; nothing when there are none.
+#[wasm_bindgen]
+pub fn refreshes(exchange: u32, now: f64) -> Option<String> {
+    with(|gateway| {
+        let asks = gateway.refreshes(exchange, Millis::from_js(now));
+        (!asks.is_empty()).then(|| pack(Effect::Lookup(asks), gateway))
+    })
+}
+
+/// KV's answer.
+#[wasm_bindgen]
+pub fn learn_kv(key: &str, value: Option<String>, now: f64) {
+    with(|gateway| {
+        gateway.known().learn_kv(key, value.as_deref(), Millis::from_js(now));
+        for problem in gateway.known().take_problems() {
+            console_error!("{problem}");
+        }
+    });
+}
+
+/// KV did not answer.
+#[wasm_bindgen]
+pub fn kv_unavailable(key: &str, why: &str, now: f64) {
+    with(|gateway| gateway.known().kv_unavailable(key, why, Millis::from_js(now)));
+}
+
+/// The account's answer to a question.
+#[wasm_bindgen]
+pub fn learn_account(org: &str, reply: &str, asked: f64, now: f64) {
+    with(|gateway| match serde_json::from_str::<CommitReply>(reply) {
+        Ok(reply) => gateway.known().learn_account(org, reply, Millis::from_js(asked), Millis::from_js(now)),
+        Err(error) => gateway.known().account_unavailable(org, &error.to_string(), Millis::from_js(now)),
+    });
+}
+
+/// The account did not answer.
+#[wasm_bindgen]
+pub fn account_unavailable(org: &str, why: &str, now: f64) {
+    with(|gateway| gateway.known().account_unavailable(org, why, Millis::from_js(now)));
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number this program gave out itself")]
+fn number(seq: f64) -> u64 {
+    seq as u64
+}
+
+fn pack(effect: Effect, gateway: &Gateway) -> String {
+    let mut out = String::with_capacity(512);
+    match effect {
+        Effect::Again => out.push('N'),
+        Effect::Lookup(asks) => {
+            out.push('L');
+            for ask in asks {
+                match ask {
+                    Ask::Kv(key) => push(&mut out, &["kv\t", &key]),
+                    Ask::Account { org, since, keys } => {
+                        let request = CommitRequest { session: gateway.session().to_owned(), since, keys, ..CommitRequest::default() };
+                        push(&mut out, &["account\t", &org, "\t", &serde_json::to_string(&request).unwrap_or_default()]);
+                    }
+                }
+            }
+        }
+        Effect::Fetch(fetch) => {
+            out.push('F');
+            let [total, first, idle] = fetch.timeouts_ms;
+            push(&mut out, &[&fetch.exchange.to_string()]);
+            push(&mut out, &[&fetch.url]);
+            let flag = |on: bool, letter: &'static str| if on { letter } else { "" };
+            push(&mut out, &["-", flag(fetch.private, "p"), flag(fetch.stream, "s"), flag(fetch.native, "n")]);
+            push(&mut out, &[&total.to_string(), ",", &first.to_string(), ",", &idle.to_string()]);
+            push(&mut out, &[fetch.id.as_str()]);
+            push(&mut out, &[&fetch.headers.len().to_string()]);
+            for (name, value) in &fetch.headers {
+                push(&mut out, &[name, ": ", value]);
+            }
+            pack_edits(&fetch.edits, &mut out);
+        }
+        Effect::Answer { edits, id } => {
+            out.push('A');
+            push(&mut out, &[id.as_str()]);
+            pack_edits(&edits, &mut out);
+        }
+        Effect::Reply(reply) => pack_reply(&reply, &mut out),
+    }
+    out
+}
+
+fn pack_reply(reply: &Reply, out: &mut String) {
+    if let Some(log) = &reply.log {
+        console_error!("{log}");
+    }
+    out.push('R');
+    push(out, &[&reply.status.to_string()]);
+    push(out, &[&reply.headers.len().to_string()]);
+    for (name, value) in &reply.headers {
+        push(out, &[name, ": ", value]);
+    }
+    push(out, &[&reply.body]);
+}
+
+fn pack_edits(edits: &[Edit], out: &mut String) {
+    push(out, &[&edits.len().to_string()]);
+    for edit in edits {
+        push(out, &[&edit.start.to_string(), " ", &edit.end.to_string(), " ", &edit.text]);
+    }
+}
+
+fn push(out: &mut String, parts: &[&str]) {
+    out.push('\n');
+    for part in parts {
+        out.push_str(part);
+    }
+}
