@@ -15,9 +15,9 @@ use bench_tools::args::Args;
 use bench_tools::clock::{now_ns, precise_sleep, process_cpu_ns, sleep_until};
 use bench_tools::http::{Connection, find};
 
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "port", "path", "header", "model", "connections", "seconds", "warmup", "prompt-bytes", "chunks", "every-us",
-    "delay-us", "requests", "cpu-pid",
+    "delay-us", "requests", "target-pid", "mock-pid",
 ];
 
 /// What is counted now: nothing yet, everything, nothing more.
@@ -63,7 +63,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let warmup = Duration::from_secs_f64(args.number("warmup", 0.0)?);
     let window = Duration::from_secs_f64(args.number("seconds", 1.0)?);
     let spread_ns = args.number::<u64>("every-us", 0)? * 1000;
-    let pids = process_tree(&args.all("cpu-pid").filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>());
+    let probe = Probe {
+        target: process_tree(args.number("target-pid", 0)?),
+        tools: vec![args.number("mock-pid", 0)?, std::process::id() as i32],
+    };
     precise_sleep();
 
     let total = Mutex::new(Sample::default());
@@ -71,6 +74,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut before, mut after) = (Usage::default(), Usage::default());
     thread::scope(|scope| {
         let start = now_ns();
+        if job.requests > 0 {
+            before = probe.read();
+            PHASE.store(MEASURING, Relaxed);
+        }
         let workers: Vec<_> = (0..connections)
             .map(|index| {
                 let (job, total) = (&job, &total);
@@ -82,11 +89,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 })
             })
             .collect();
-        thread::sleep(warmup);
-        before = Usage::read(&pids);
-        let from = now_ns();
-        PHASE.store(MEASURING, Relaxed);
+        let mut from = start;
         if job.requests == 0 {
+            thread::sleep(warmup);
+            before = probe.read();
+            from = now_ns();
+            PHASE.store(MEASURING, Relaxed);
             thread::sleep(window);
         } else {
             while workers.iter().any(|worker| !worker.is_finished()) {
@@ -95,7 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         PHASE.store(ENDING, Relaxed);
         seconds = (now_ns() - from) as f64 / 1e9;
-        after = Usage::read(&pids);
+        after = probe.read();
     });
     let sample = total.into_inner().expect("the workers have ended");
     println!("{}", report(sample, seconds, &before, &after));
@@ -294,28 +302,37 @@ impl Sample {
     }
 }
 
-/// CPU of the target's processes and of the whole machine, and the target's resident memory.
+/// The processes whose CPU is read.
+struct Probe {
+    target: Vec<i32>,
+    tools: Vec<i32>,
+}
+
+/// CPU of the target, of mock and client, and of the whole machine; the target's resident memory.
 #[derive(Default)]
 struct Usage {
     target_ns: u64,
+    tools_ns: u64,
     machine_ns: u64,
-    own_ns: u64,
     rss_kb: u64,
 }
 
-impl Usage {
-    fn read(pids: &[i32]) -> Usage {
+impl Probe {
+    fn read(&self) -> Usage {
         Usage {
-            target_ns: pids.iter().filter_map(|pid| process_cpu_ns(*pid)).sum(),
+            target_ns: self.target.iter().filter_map(|pid| process_cpu_ns(*pid)).sum(),
+            tools_ns: self.tools.iter().filter_map(|pid| process_cpu_ns(*pid)).sum(),
             machine_ns: machine_busy_ns(),
-            own_ns: process_cpu_ns(std::process::id() as i32).unwrap_or(0),
-            rss_kb: pids.iter().map(|pid| rss_kb(*pid)).sum(),
+            rss_kb: self.target.iter().map(|pid| rss_kb(*pid)).sum(),
         }
     }
 }
 
-/// The given processes and all their descendants.
-fn process_tree(roots: &[i32]) -> Vec<i32> {
+/// A process and all its descendants; nothing for process 0, which stands for none.
+fn process_tree(root: i32) -> Vec<i32> {
+    if root == 0 {
+        return Vec::new();
+    }
     let parents: Vec<(i32, i32)> = std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -327,7 +344,7 @@ fn process_tree(roots: &[i32]) -> Vec<i32> {
             Some((pid, parent))
         })
         .collect();
-    let mut tree = roots.to_vec();
+    let mut tree = vec![root];
     let mut next = 0;
     while let Some(parent) = tree.get(next).copied() {
         tree.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
@@ -365,12 +382,13 @@ fn report(sample: Sample, seconds: f64, before: &Usage, after: &Usage) -> String
     let failure = sample.first_failure.unwrap_or_default();
     let failure = failure.replace('\\', "\\\\").replace('"', "\\\"").replace(|c: char| c.is_control(), " ");
     format!(
-        r#"{{"seconds":{seconds},"requests":{},"chunks":{},"failures":{},"first_failure":"{failure}","cpu_us":{},"client_cpu_us":{},"machine_cpu_us":{},"rss_kb":{},"latency_us":{},"first_chunk_us":{},"chunk_delay_us":{}}}"#,
+        r#"{{"seconds":{seconds},"requests":{},"chunks":{},"failures":{},"first_failure":"{failure}","cpu_us":{},"cpu_since_start_us":{},"tools_cpu_us":{},"machine_cpu_us":{},"rss_kb":{},"latency_us":{},"first_chunk_us":{},"chunk_delay_us":{}}}"#,
         sample.requests,
         sample.chunks,
         sample.failures,
         (after.target_ns - before.target_ns) / 1000,
-        (after.own_ns - before.own_ns) / 1000,
+        after.target_ns / 1000,
+        (after.tools_ns - before.tools_ns) / 1000,
         (after.machine_ns.saturating_sub(before.machine_ns)) / 1000,
         after.rss_kb,
         percentiles(sample.latency_ns),

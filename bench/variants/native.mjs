@@ -1,0 +1,5 @@
+// Upstream body returned as it is.
+
+export default {
+  fetch: (request, env) => fetch(env.UPSTREAM, request),
+};

@@ -1,0 +1,29 @@
+// JS pump as pump-identity, read into one 64 KB buffer that is used again.
+
+import { closes } from "./look.mjs";
+
+async function pump(from, to) {
+  const reader = from.getReader({ mode: "byob" });
+  const writer = to.getWriter();
+  let buffer = new Uint8Array(65536);
+  try {
+    for (;;) {
+      const { value, done } = await reader.read(buffer);
+      if (done) return await writer.close();
+      closes(value);
+      await writer.write(value);
+      buffer = new Uint8Array(value.buffer);
+    }
+  } catch (why) {
+    await Promise.allSettled([reader.cancel(why), writer.abort(why)]);
+  }
+}
+
+export default {
+  async fetch(request, env, ctx) {
+    const answer = await fetch(env.UPSTREAM, request);
+    const { readable, writable } = new IdentityTransformStream();
+    ctx.waitUntil(pump(answer.body, writable));
+    return new Response(readable, answer);
+  },
+};

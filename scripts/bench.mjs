@@ -1,0 +1,58 @@
+// `npm run bench`: Sluice beside the floors of its platform and beside other gateways, in one run, in front of one mock.
+// What is measured and how: docs/benchmarks.md. Exit code 1 when nothing could be measured or an answer was wrong.
+
+import { parseArgs } from "node:util";
+
+const usage = `npm run bench -- [options]
+  --rounds N       rounds (default 5)
+  --seconds S      length of a cell (default 1.6)
+  --quick          2 short rounds, Sluice and the JS floor only, docs not written
+  --only a,b       scenarios: json-c1 json-c16 prompt-32k prompt-1m sse-c1 sse-paced sse-burst
+  --targets a,b    targets: sluice sluice-native floor-js floor-wasm portkey-workerd portkey-node litellm nginx
+  --out DIR        where benchmarks.md and benchmarks.svg go (default docs; with a choice of scenarios or targets: nowhere)
+  --variants       compare ways for a worker to relay a stream instead
+`;
+
+const options = {
+  rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean" }, only: { type: "string" },
+  targets: { type: "string" }, out: { type: "string" }, variants: { type: "boolean" }, help: { type: "boolean" },
+};
+
+let chosen;
+try {
+  chosen = parseArgs({ options }).values;
+} catch (error) {
+  console.error(`${error.message}\n\n${usage}`);
+  process.exit(2);
+}
+if (chosen.help) {
+  console.log(usage);
+  process.exit(0);
+}
+
+const list = (text) => text?.split(",").filter(Boolean);
+const number = (text, fallback) => {
+  const value = text === undefined ? fallback : Number(text);
+  if (value > 0) return value;
+  console.error(`not a positive number: ${text}\n\n${usage}`);
+  process.exit(2);
+};
+const rounds = number(chosen.rounds, chosen.quick ? 2 : 5);
+const seconds = number(chosen.seconds, chosen.quick ? 0.9 : 1.6);
+
+if (chosen.variants) {
+  const { variants } = await import("../bench/lib/variants.mjs");
+  await variants({ rounds, seconds });
+  process.exit(0);
+}
+
+const { bench } = await import("../bench/lib/bench.mjs");
+const partial = chosen.quick || chosen.only || chosen.targets;
+process.exit(await bench({
+  rounds,
+  seconds,
+  warmup: chosen.quick ? 0.15 : 0.3,
+  only: list(chosen.only),
+  targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-native", "floor-js"] : undefined),
+  out: chosen.out ?? (partial ? undefined : "docs"),
+}));
