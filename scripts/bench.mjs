@@ -40,19 +40,27 @@ const number = (text, fallback) => {
 const rounds = number(chosen.rounds, chosen.quick ? 2 : 5);
 const seconds = number(chosen.seconds, chosen.quick ? 0.9 : 1.6);
 
-if (chosen.variants) {
-  const { variants } = await import("../bench/lib/variants.mjs");
-  await variants({ rounds, seconds });
-  process.exit(0);
+async function main() {
+  if (chosen.variants) {
+    const { variants } = await import("../bench/lib/variants.mjs");
+    await variants({ rounds, seconds });
+    return 0;
+  }
+  const { bench } = await import("../bench/lib/bench.mjs");
+  const partial = chosen.quick || chosen.only || chosen.targets;
+  return bench({
+    rounds,
+    seconds,
+    warmup: chosen.quick ? 0.15 : 0.3,
+    only: list(chosen.only),
+    targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-native", "floor-js"] : undefined),
+    out: chosen.out ?? (partial ? undefined : "docs"),
+  });
 }
 
-const { bench } = await import("../bench/lib/bench.mjs");
-const partial = chosen.quick || chosen.only || chosen.targets;
-process.exit(await bench({
-  rounds,
-  seconds,
-  warmup: chosen.quick ? 0.15 : 0.3,
-  only: list(chosen.only),
-  targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-native", "floor-js"] : undefined),
-  out: chosen.out ?? (partial ? undefined : "docs"),
-}));
+try {
+  process.exit(await main());
+} catch (error) {
+  console.error(error.code === "ERR_MODULE_NOT_FOUND" ? `${error.message}\nRun npm ci first.` : error.message);
+  process.exit(1);
+}

@@ -22,12 +22,12 @@ export function has(command) {
   return spawnSync("sh", ["-c", `command -v ${command}`]).status === 0;
 }
 
-/** Runs to the end and returns stdout; throws with the tail of stderr. */
+/** Runs to the end and returns stdout; a failure is a reason, with the tail of stderr. */
 export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28, ...options });
   if (result.status === 0) return result.stdout;
   const why = result.error?.message ?? (result.stderr ?? "").trim().split("\n").slice(-6).join("\n");
-  throw new Error(`${command} ${args.slice(0, 3).join(" ")} failed: ${why}`);
+  throw new Unavailable(`${[command, ...args.slice(0, 2)].join(" ")} failed: ${why}`);
 }
 
 /** Starts a process on the cores of `role`, its output in build/bench/log/<name>.log. */

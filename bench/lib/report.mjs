@@ -22,8 +22,9 @@ function body({ targets, values }) {
     const of = values[figure.id];
     const cell = (id) => {
       if (!of[id]) return "-";
-      const value = digits(median(of[id]));
-      return of[floor] && id !== floor ? `${value} x${digits(ratio(of[id], of[floor]))}` : value;
+      const value = median(of[id]);
+      // Less than nothing is noise of a target as fast as going direct; a ratio of it would mislead.
+      return of[floor] && id !== floor && value > 0 ? `${digits(value)} x${digits(ratio(of[id], of[floor]))}` : digits(value);
     };
     return [`${figure.title}, ${figure.unit}`, figure.direct ? digits(median(of.direct)) : "-", ...targets.map(({ id }) => cell(id))];
   });
@@ -83,7 +84,7 @@ function beside(result) {
     .filter((id) => result.targets.some((target) => target.id === id));
   const rows = figures.filter(({ id }) => result.values[id]?.sluice).map((figure) => {
     const of = result.values[figure.id];
-    return [figure.title, ...others.map((id) => (of[id] ? `x${digits(ratio(of.sluice, of[id]))}` : "-"))];
+    return [figure.title, ...others.map((id) => (of[id] && median(of[id]) > 0 ? `x${digits(ratio(of.sluice, of[id]))}` : "-"))];
   });
   return markdown(["Sluice against", ...others.map((id) => result.targets.find((target) => target.id === id).title)], rows);
 }
