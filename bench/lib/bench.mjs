@@ -27,7 +27,7 @@ export async function bench({ rounds, seconds, warmup, only, targets: wanted, ou
     await target.prepare?.({ mock });
     return target;
   });
-  const fresh = targets.filter(({ cold }) => cold).map((target) => ({ ...target, fresh: () => target.start({ mock }) }));
+  const fresh = targets.filter(({ cold }) => cold).map((target) => ({ ...target, fresh: () => (target.fresh ?? target.start)({ mock }) }));
   say("first requests of fresh processes");
   const first = await firstRequests(mock, fresh, rounds);
 

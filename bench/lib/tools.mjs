@@ -14,7 +14,8 @@ const binary = (name) => join(cargoTarget, "release", name);
 /** Builds a package of the benchmark's Rust workspace. */
 export function cargo(...args) {
   const env = { ...process.env, CARGO_TARGET_DIR: cargoTarget, WASM_BINDGEN_USE_JS_SYS: "1" };
-  delete env.RUSTFLAGS;
+  // The project's own flags (.cargo/config.toml) are for the gateway; set here, even to nothing, they do not apply.
+  env.RUSTFLAGS = "";
   run("cargo", [...args, "--locked", "--manifest-path", join(bench, "Cargo.toml")], { env });
 }
 

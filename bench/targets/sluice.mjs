@@ -11,8 +11,10 @@ import { size } from "../lib/workerd.mjs";
 const serve = join(root, "scripts", "serve.mjs");
 const node = join(root, "node_modules", ".bin", "node");
 const state = join(work("build", "sluice"), "state");
-const path = "/v1/chat/completions";
 const model = "bench/model";
+
+/** The prepared gateway with the command line and environment of its workerd. */
+let bare;
 
 export const sluice = {
   id: "sluice",
@@ -26,18 +28,26 @@ export const sluice = {
     rmSync(state, { recursive: true, force: true });
     const gateway = await launch();
     await register(gateway, mock);
+    bare = { ...gateway, ...commandOf(gateway.pid) };
     await gateway.stop();
+  },
+
+  /** workerd alone, as the command had started it: the command itself asks for /health, and a first request would be the second. */
+  async fresh() {
+    const [command, ...args] = bare.command;
+    const child = spawn("sluice-fresh", command, args, { role: "target", env: bare.env });
+    await until(child, "sluice", () => accepts(bare.port));
+    return { port: bare.port, pid: child.pid, request: request(bare), stop: () => stop(child) };
   },
 
   async start() {
     const gateway = await launch();
-    const { inference_key: key } = gateway.credentials;
     return {
       port: gateway.port,
       pid: gateway.pid,
       size: size(["worker.mjs", "sluice.wasm"].map((name) => join(root, "build", name))),
       version: JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version,
-      request: { path, model, headers: [`authorization: Bearer ${key}`] },
+      request: request(gateway),
       stop: gateway.stop,
     };
   },
@@ -53,6 +63,18 @@ export const sluiceNative = {
   mode: (running) => ({ ...running, request: { ...running.request, headers: [...running.request.headers, "x-sluice-stream: native"] } }),
 };
 
+const request = ({ credentials }) => ({
+  path: "/v1/chat/completions",
+  model,
+  headers: [`authorization: Bearer ${credentials.inference_key}`],
+});
+
+function commandOf(pid) {
+  const read = (file) => readFileSync(`/proc/${pid}/${file}`, "utf8").split("\0").filter(Boolean);
+  const env = read("environ").map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]);
+  return { command: read("cmdline"), env: Object.fromEntries(env) };
+}
+
 async function launch() {
   const port = await freePort();
   const files = { credentials: join(state, "credentials.json"), pid: join(state, "gateway.pid") };
@@ -60,7 +82,7 @@ async function launch() {
   const env = { ...process.env, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: "0" };
   for (const name of Object.keys(env)) if (/_API_KEY$/.test(name)) delete env[name];
   const child = spawn("sluice", node, [serve], { role: "target", env });
-  // The first start may build the gateway; the port opens only after the files are written.
+  // The first start may build the gateway; its workerd opens the port.
   await until(child, "sluice", async () => existsSync(files.credentials) && existsSync(files.pid) && await accepts(port), 600);
   const pid = Number(readFileSync(files.pid, "utf8"));
   const credentials = JSON.parse(readFileSync(files.credentials, "utf8"));
