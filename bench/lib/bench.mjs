@@ -35,7 +35,7 @@ export async function bench({ rounds, seconds, warmup, only, targets: wanted, ou
   const running = await attempt(own, skipped, "starting", async (target) => ({ ...target, ...(await target.start({ mock })) }));
   for (const target of targets.filter(({ modeOf }) => modeOf)) {
     const base = running.find(({ id }) => id === target.modeOf);
-    if (base) running.push({ ...target, ...target.mode(base) });
+    if (base) running.push({ ...target.mode(base), ...target, size: undefined });
     else skipped.push({ id: target.id, title: target.title, why: `${target.modeOf} is not running` });
   }
   if (running.length === 0) throw new Error("no target could be started");
@@ -46,7 +46,7 @@ export async function bench({ rounds, seconds, warmup, only, targets: wanted, ou
   await warm(mock, running, chosen, Math.min(1, seconds));
   const rows = await measure(mock, running, { rounds, seconds, warmup, chosen });
   const memory = Object.fromEntries(await Promise.all(
-    running.map(async (target) => [target.id, (await load(mock, target, { connections: 1, requests: 1 })).rss_kb / 1024]),
+    running.filter(({ modeOf }) => !modeOf).map(async (target) => [target.id, (await load(mock, target, { connections: 1, requests: 1 })).rss_kb / 1024]),
   ));
 
   const result = {

@@ -38,7 +38,7 @@ function still({ targets, memory, first }) {
     row("first request of a fresh process, ms", ({ id }) => of(id, ({ ms }) => ms)),
     row("CPU from start to that answer, ms", ({ id }) => of(id, ({ cpu_ms }) => cpu_ms)),
     row("memory at that answer, MB", ({ id }) => of(id, ({ rss_mb }) => rss_mb)),
-    row("memory after the run, MB", ({ id }) => digits(memory[id])),
+    row("memory after the run, MB", ({ id }) => digits(memory[id] ?? NaN)),
     row("worker, KB", ({ size }) => (size ? digits(size.raw / 1024) : "-")),
     row("worker compressed, KB", ({ size }) => (size ? digits(size.gzip / 1024) : "-")),
   ];
