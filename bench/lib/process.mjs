@@ -9,7 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { root, work } from "./files.mjs";
 
 const running = new Set();
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+// Asked, not killed: what has processes of its own (nginx, the gateway's command) ends them first.
+process.on("exit", () => running.forEach((child) => child.kill("SIGTERM")));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** Reason for leaving a target out, to be shown to the reader. */
