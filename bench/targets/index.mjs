@@ -1,6 +1,7 @@
 // Every target, in the order of the report. A target has id, title, note, cold (whether its first request is measured),
 // prepare({mock}) where something must be made first, and start({mock}) giving a fresh, running process:
-// {port, pid, request, size?, version?, stop}; fresh() does the same where start() would warm the process. One with `modeOf` is another way to ask the process of that target.
+// {port, pid, request, size?, version?, stop}; fresh() does the same where start() would warm the process.
+// One with `modeOf` is another way to ask the process of that target.
 
 import * as floorJs from "./floor-js.mjs";
 import * as floorWasm from "./floor-wasm.mjs";

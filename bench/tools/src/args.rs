@@ -17,7 +17,10 @@ impl Args {
     }
 
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
@@ -27,7 +30,9 @@ impl Args {
     pub fn number<T: std::str::FromStr>(&self, name: &str, default: T) -> Result<T, String> {
         match self.all(name).next() {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| format!("--{name} {text}: not a number")),
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("--{name} {text}: not a number")),
         }
     }
 }

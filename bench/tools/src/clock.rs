@@ -1,7 +1,10 @@
 //! Clocks that can be compared between processes, which `std::time::Instant` cannot.
 
 fn read(clock: libc::clockid_t) -> Option<u64> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a live, writable timespec.
     let code = unsafe { libc::clock_gettime(clock, &mut time) };
     (code == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)

@@ -22,7 +22,11 @@ pub struct Head {
 
 impl Head {
     pub fn status(&self) -> u16 {
-        self.first_line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+        self.first_line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0)
     }
 
     pub fn method_and_path(&self) -> (&str, &str) {
@@ -47,7 +51,12 @@ fn broken(what: &str) -> io::Error {
 impl Connection {
     pub fn new(socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
-        Ok(Connection { socket, buffer: vec![0; READ_SIZE], start: 0, end: 0 })
+        Ok(Connection {
+            socket,
+            buffer: vec![0; READ_SIZE],
+            start: 0,
+            end: 0,
+        })
     }
 
     fn unread(&self) -> &[u8] {
@@ -72,7 +81,10 @@ impl Connection {
 
     fn fill_or_fail(&mut self) -> io::Result<()> {
         match self.fill()? {
-            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a message")),
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "closed in the middle of a message",
+            )),
             _ => Ok(()),
         }
     }
@@ -98,20 +110,33 @@ impl Connection {
         let mut lines = text.split("\r\n");
         let first_line = lines.next().unwrap_or("").to_string();
         let is_response = first_line.starts_with("HTTP/");
-        let mut body = if is_response { Body::UntilClose } else { Body::Done };
+        let mut body = if is_response {
+            Body::UntilClose
+        } else {
+            Body::Done
+        };
         let mut keep_alive = true;
         for line in lines {
-            let (name, value) = line.split_once(':').ok_or_else(|| broken("a header without colon"))?;
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| broken("a header without colon"))?;
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") {
                 body = Body::Sized(value.parse().map_err(|_| broken("content-length"))?);
-            } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
+            } else if name.eq_ignore_ascii_case("transfer-encoding")
+                && value.eq_ignore_ascii_case("chunked")
+            {
                 body = Body::ChunkSize;
-            } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
+            } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
+            {
                 keep_alive = false;
             }
         }
-        Ok(Some(Head { first_line, body, keep_alive }))
+        Ok(Some(Head {
+            first_line,
+            body,
+            keep_alive,
+        }))
     }
 
     /// The next bytes of a body as they arrive, `None` at its end.
@@ -130,7 +155,11 @@ impl Connection {
                     let line = self.take_until(b"\r\n")?;
                     let digits = line.split(';').next().unwrap_or("").trim();
                     let size = u64::from_str_radix(digits, 16).map_err(|_| broken("chunk size"))?;
-                    *body = if size > 0 { Body::Chunk(size) } else { Body::Done };
+                    *body = if size > 0 {
+                        Body::Chunk(size)
+                    } else {
+                        Body::Done
+                    };
                     while size == 0 && !self.take_until(b"\r\n")?.is_empty() {}
                 }
                 Body::UntilClose => break u64::MAX,

@@ -16,8 +16,20 @@ use bench_tools::clock::{now_ns, precise_sleep, process_cpu_ns, sleep_until};
 use bench_tools::http::{Connection, find};
 
 const OPTIONS: [&str; 14] = [
-    "port", "path", "header", "model", "connections", "seconds", "warmup", "prompt-bytes", "chunks", "every-us",
-    "delay-us", "requests", "target-pid", "mock-pid",
+    "port",
+    "path",
+    "header",
+    "model",
+    "connections",
+    "seconds",
+    "warmup",
+    "prompt-bytes",
+    "chunks",
+    "every-us",
+    "delay-us",
+    "requests",
+    "target-pid",
+    "mock-pid",
 ];
 
 /// What is counted now: nothing yet, everything, nothing more.
@@ -85,7 +97,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     // Streams of one pace would otherwise all send their chunks in the same moment.
                     sleep_until(start + index * spread_ns / connections);
                     let sample = work(job);
-                    total.lock().expect("no worker panics while it adds its sample").add(sample);
+                    total
+                        .lock()
+                        .expect("no worker panics while it adds its sample")
+                        .add(sample);
                 })
             })
             .collect();
@@ -118,7 +133,11 @@ fn request(args: &Args) -> Result<Vec<u8>, String> {
         r#"{{"model":"{}","messages":[{}],"temperature":0.5,"max_tokens":256{}}}"#,
         args.text("model", "bench-model"),
         messages(&order, args.number("prompt-bytes", 0)?),
-        if chunks > 0 { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" }
+        if chunks > 0 {
+            r#","stream":true,"stream_options":{"include_usage":true}"#
+        } else {
+            ""
+        }
     );
     let mut head = format!(
         "POST {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-type: application/json\r\naccept: */*\r\nuser-agent: bench\r\ncontent-length: {}\r\n",
@@ -141,7 +160,10 @@ fn messages(order: &str, bytes: usize) -> String {
     );
     let mut role = "assistant";
     while text.len() < bytes {
-        text.push_str(&format!(r#",{{"role":"{role}","content":"{}"}}"#, line.repeat(26)));
+        text.push_str(&format!(
+            r#",{{"role":"{role}","content":"{}"}}"#,
+            line.repeat(26)
+        ));
         role = if role == "user" { "assistant" } else { "user" };
     }
     text
@@ -178,11 +200,17 @@ fn exchange(job: &Job, kept: &mut Option<Connection>, sample: &mut Sample) -> io
     let started_in = PHASE.load(Relaxed);
     let start = now_ns();
     connection.socket.write_all(&job.request)?;
-    let mut head = connection.head()?.ok_or_else(|| wrong("closed without an answer"))?;
+    let mut head = connection
+        .head()?
+        .ok_or_else(|| wrong("closed without an answer"))?;
     if head.status() != 200 {
         let mut text = Vec::new();
         connection.read_body(&mut head.body, &mut text)?;
-        return Err(wrong(&format!("{}: {}", head.first_line, String::from_utf8_lossy(&text))));
+        return Err(wrong(&format!(
+            "{}: {}",
+            head.first_line,
+            String::from_utf8_lossy(&text)
+        )));
     }
     let mut check = Check::default();
     while let Some(piece) = connection.piece(&mut head.body)? {
@@ -250,8 +278,13 @@ impl Check {
 
     fn finish(&self, chunks: u64) -> io::Result<()> {
         if chunks == 0 {
-            let whole = find(&self.text, b"lazy dog").is_some() && find(&self.text, b"\"total_tokens\"").is_some();
-            return if whole { Ok(()) } else { Err(wrong("an answer without its text or usage")) };
+            let whole = find(&self.text, b"lazy dog").is_some()
+                && find(&self.text, b"\"total_tokens\"").is_some();
+            return if whole {
+                Ok(())
+            } else {
+                Err(wrong("an answer without its text or usage"))
+            };
         }
         if self.chunks == chunks && self.usage && self.done {
             return Ok(());
@@ -276,13 +309,19 @@ impl Line {
             return Line::Other;
         }
         if let Some(at) = find(line, b"\"t=") {
-            let digits = line[at + 3..].iter().take_while(|byte| byte.is_ascii_digit());
+            let digits = line[at + 3..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit());
             return Line::Chunk(digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
         }
         if find(line, b"\"total_tokens\"").is_some() {
             return Line::Usage;
         }
-        if find(line, b"[DONE]").is_some() { Line::Done } else { Line::Other }
+        if find(line, b"[DONE]").is_some() {
+            Line::Done
+        } else {
+            Line::Other
+        }
     }
 }
 
@@ -320,8 +359,16 @@ struct Usage {
 impl Probe {
     fn read(&self) -> Usage {
         Usage {
-            target_ns: self.target.iter().filter_map(|pid| process_cpu_ns(*pid)).sum(),
-            tools_ns: self.tools.iter().filter_map(|pid| process_cpu_ns(*pid)).sum(),
+            target_ns: self
+                .target
+                .iter()
+                .filter_map(|pid| process_cpu_ns(*pid))
+                .sum(),
+            tools_ns: self
+                .tools
+                .iter()
+                .filter_map(|pid| process_cpu_ns(*pid))
+                .sum(),
             machine_ns: machine_busy_ns(),
             rss_kb: self.target.iter().map(|pid| rss_kb(*pid)).sum(),
         }
@@ -340,14 +387,25 @@ fn process_tree(root: i32) -> Vec<i32> {
         .filter_map(|pid: i32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             // The name may hold spaces and brackets; the parent is the second field after the last bracket.
-            let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+            let parent = stat
+                .rsplit(')')
+                .next()?
+                .split_whitespace()
+                .nth(1)?
+                .parse()
+                .ok()?;
             Some((pid, parent))
         })
         .collect();
     let mut tree = vec![root];
     let mut next = 0;
     while let Some(parent) = tree.get(next).copied() {
-        tree.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        tree.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(pid, _)| *pid),
+        );
         next += 1;
     }
     tree
@@ -356,16 +414,27 @@ fn process_tree(root: i32) -> Vec<i32> {
 fn rss_kb(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Time all cores together have not been idle, in the kernel's ticks of 10 ms.
 fn machine_busy_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let fields: Vec<u64> =
-        stat.lines().next().unwrap_or("").split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    let fields: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     // user nice system idle iowait irq softirq steal
-    let busy = fields.iter().take(8).enumerate().filter(|(index, _)| ![3, 4].contains(index));
+    let busy = fields
+        .iter()
+        .take(8)
+        .enumerate()
+        .filter(|(index, _)| ![3, 4].contains(index));
     busy.map(|(_, ticks)| ticks).sum::<u64>() * 10_000_000
 }
 
@@ -373,14 +442,28 @@ fn percentiles(mut samples: Vec<u64>) -> String {
     samples.sort_unstable();
     let at = |share: f64| {
         let index = (samples.len() as f64 * share) as usize;
-        samples.get(index.min(samples.len().saturating_sub(1))).copied().unwrap_or(0) as f64 / 1000.0
+        samples
+            .get(index.min(samples.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0) as f64
+            / 1000.0
     };
-    format!(r#"{{"count":{},"p50":{},"p90":{},"p99":{},"max":{}}}"#, samples.len(), at(0.5), at(0.9), at(0.99), at(1.0))
+    format!(
+        r#"{{"count":{},"p50":{},"p90":{},"p99":{},"max":{}}}"#,
+        samples.len(),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0)
+    )
 }
 
 fn report(sample: Sample, seconds: f64, before: &Usage, after: &Usage) -> String {
     let failure = sample.first_failure.unwrap_or_default();
-    let failure = failure.replace('\\', "\\\\").replace('"', "\\\"").replace(|c: char| c.is_control(), " ");
+    let failure = failure
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace(|c: char| c.is_control(), " ");
     format!(
         r#"{{"seconds":{seconds},"requests":{},"chunks":{},"failures":{},"first_failure":"{failure}","cpu_us":{},"cpu_since_start_us":{},"tools_cpu_us":{},"machine_cpu_us":{},"rss_kb":{},"latency_us":{},"first_chunk_us":{},"chunk_delay_us":{}}}"#,
         sample.requests,

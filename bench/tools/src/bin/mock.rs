@@ -41,13 +41,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     precise_sleep();
     for socket in listener.incoming() {
         let socket = socket?;
-        std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
-            if let Err(error) = serve(socket)
-                && !matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-            {
-                eprintln!("mock: {error}");
-            }
-        })?;
+        std::thread::Builder::new()
+            .stack_size(128 * 1024)
+            .spawn(move || {
+                if let Err(error) = serve(socket)
+                    && !matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                    )
+                {
+                    eprintln!("mock: {error}");
+                }
+            })?;
     }
     Ok(())
 }
@@ -55,7 +60,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn serve(socket: TcpStream) -> io::Result<()> {
     let mut connection = Connection::new(socket)?;
     let (mut body, mut out) = (Vec::new(), Vec::new());
-    while let Some(Head { body: mut framing, keep_alive, first_line }) = connection.head()? {
+    while let Some(Head {
+        body: mut framing,
+        keep_alive,
+        first_line,
+    }) = connection.head()?
+    {
         body.clear();
         connection.read_body(&mut framing, &mut body)?;
         if first_line.starts_with("POST") {
@@ -81,8 +91,15 @@ fn serve(socket: TcpStream) -> io::Result<()> {
 
 impl Order {
     fn read(body: &[u8]) -> Order {
-        let mut order = Order { chunks: 0, every_ns: 0, delay_ns: 0, usage: false };
-        let Some(at) = find(body, b"#bench") else { return order };
+        let mut order = Order {
+            chunks: 0,
+            every_ns: 0,
+            delay_ns: 0,
+            usage: false,
+        };
+        let Some(at) = find(body, b"#bench") else {
+            return order;
+        };
         let rest = &body[at + 1..];
         let text = String::from_utf8_lossy(&rest[..find(rest, b"#").unwrap_or(0)]);
         for (name, value) in text.split(' ').filter_map(|pair| pair.split_once('=')) {
@@ -116,7 +133,11 @@ fn stats() -> String {
 
 fn answer(socket: &mut TcpStream, json: &str, out: &mut Vec<u8>) -> io::Result<()> {
     out.clear();
-    write!(out, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{json}", json.len())?;
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{json}",
+        json.len()
+    )?;
     socket.write_all(out)
 }
 
@@ -132,11 +153,25 @@ fn stream(socket: &mut TcpStream, order: &Order, out: &mut Vec<u8>) -> io::Resul
     result
 }
 
-fn send_stream(socket: &mut TcpStream, order: &Order, out: &mut Vec<u8>, sent: &mut u64) -> io::Result<()> {
-    let tail = if order.usage { r#"],"usage":null}"# } else { "]}" };
+fn send_stream(
+    socket: &mut TcpStream,
+    order: &Order,
+    out: &mut Vec<u8>,
+    sent: &mut u64,
+) -> io::Result<()> {
+    let tail = if order.usage {
+        r#"],"usage":null}"#
+    } else {
+        "]}"
+    };
     out.clear();
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n");
-    event(out, format_args!(r#"{EVENT}{{"index":0,"delta":{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}{tail}"#))?;
+    event(
+        out,
+        format_args!(
+            r#"{EVENT}{{"index":0,"delta":{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}{tail}"#
+        ),
+    )?;
     let start = now_ns();
     for index in 0..order.chunks {
         if order.every_ns > 0 {
@@ -145,14 +180,25 @@ fn send_stream(socket: &mut TcpStream, order: &Order, out: &mut Vec<u8>, sent: &
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
-        event(out, format_args!(r#"{EVENT}{{"index":0,"delta":{{"content":"t={}"}},"logprobs":null,"finish_reason":null}}{tail}"#, now_ns()))?;
+        event(
+            out,
+            format_args!(
+                r#"{EVENT}{{"index":0,"delta":{{"content":"t={}"}},"logprobs":null,"finish_reason":null}}{tail}"#,
+                now_ns()
+            ),
+        )?;
         if order.every_ns > 0 || out.len() >= BURST_BYTES {
             socket.write_all(out)?;
             out.clear();
         }
         *sent = index + 1;
     }
-    event(out, format_args!(r#"{EVENT}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}{tail}"#))?;
+    event(
+        out,
+        format_args!(
+            r#"{EVENT}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}{tail}"#
+        ),
+    )?;
     if order.usage {
         event(out, format_args!(r#"{EVENT}],"usage":{USAGE}}}"#))?;
     }
@@ -172,7 +218,12 @@ fn reader_left(socket: &TcpStream) -> bool {
     let mut byte = 0u8;
     // SAFETY: the buffer is one live byte, and the descriptor belongs to `socket`.
     let count = unsafe {
-        libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+        libc::recv(
+            socket.as_raw_fd(),
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
     };
     match count {
         0 => true,
