@@ -36,7 +36,6 @@ export async function startOurs({ state = scratch(), edit = (wrangler) => wrangl
   const { mkdirSync } = await import("node:fs");
   mkdirSync(disk, { recursive: true });
   const wrangler = edit(readWrangler(wranglerFile));
-  for (const database of wrangler.d1_databases) database.migrations_dir = join("tests/runtime/support", database.migrations_dir);
   writeFileSync(file, workerdConfig({ root, build, wrangler, file, disk, host: "127.0.0.1", port, secrets: Object.keys(env) }));
   const child = spawn(workerd.default, ["serve", "--experimental", file], { stdio: ["ignore", "pipe", "pipe"], env });
   let log = "";
