@@ -1,4 +1,6 @@
-// A refusal as the bindings expect it: workerd shows a failed call's status text to the program.
+// Errors as the bindings expect them.
+
+// Why a call is refused, and the status that says so.
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);
@@ -15,8 +17,9 @@ export async function answer(request, handler) {
     if (status === 500) console.error(error.stack ?? String(error));
     // A binding still writing its body would see a broken connection instead of the answer.
     if (request.body !== null && !request.bodyUsed) await request.body.pipeTo(new WritableStream());
-    // A status text is one line of a header: no line breaks, ASCII only.
-    const statusText = String(error.message).replace(/[^\x20-\x7e]+/g, " ").slice(0, 500);
-    return new Response(error.message, { status, statusText });
+    // One line of ASCII: KV shows the status text, the queue binding what is in these headers.
+    const line = String(error.message).replace(/[^\x20-\x7e]+/g, " ").slice(0, 500);
+    const headers = { "CF-Queues-Error-Code": String(status), "CF-Queues-Error-Cause": line };
+    return new Response(error.message, { status, statusText: line, headers });
   }
 }

@@ -2,7 +2,7 @@
 // Sluice's stores, and in Miniflare on its simulators. Both answer {url, stop()}; ours also kill().
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -33,7 +33,6 @@ export async function startOurs({ state = scratch(), edit = (wrangler) => wrangl
   const port = await freePort();
   const file = join(state, "workerd.capnp");
   const disk = join(state, "do");
-  const { mkdirSync } = await import("node:fs");
   mkdirSync(disk, { recursive: true });
   const wrangler = edit(readWrangler(wranglerFile));
   writeFileSync(file, workerdConfig({ root, build, wrangler, file, disk, host: "127.0.0.1", port, secrets: Object.keys(env) }));

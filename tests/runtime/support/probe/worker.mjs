@@ -132,9 +132,11 @@ export default {
       at: Date.now(),
       messages: batch.messages.map((m) => ({ id: m.id, body: encode(m.body), attempts: m.attempts, age: Date.now() - m.timestamp.getTime() })),
     });
-    if (mode === "quiet") return;
     if (mode === "crash") throw new Error("the consumer is told to crash");
-    if (mode === "hang") await new Promise((resolve) => setTimeout(resolve, 3_600_000));
+    if (mode === "hang-once") {
+      await account(env).set("mode", "normal");
+      await new Promise((resolve) => setTimeout(resolve, 3_600_000));
+    }
     for (const message of batch.messages) {
       const wish = message.body?.wish;
       if (batch.queue.endsWith("-dead")) message.ack();
