@@ -68,7 +68,7 @@ export class KvStore extends DurableObject {
   #get(key, query) {
     checkCacheTtl(query.get("cache_ttl"));
     const entry = this.#read(key);
-    if (entry === undefined) throw new Refusal(404, "Not Found");
+    if (entry === undefined) return new Response("Not Found", { status: 404 });
     const headers = new Headers();
     if (entry.expires !== null) headers.set("CF-Expiration", String(entry.expires));
     if (entry.metadata !== null) headers.set("CF-KV-Metadata", entry.metadata);

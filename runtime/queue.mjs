@@ -55,8 +55,11 @@ export class QueueStore extends DurableObject {
   #name;
   #settings;
   #consumer;
-  // Messages in `packet`, and in both tables with their bytes: for metrics and to know a full batch.
+  // What the tables hold, kept beside them so that a send costs one statement: messages in `packet`
+  // and when the oldest was sent, the earliest `single.due`, all messages and their bytes.
   #waiting;
+  #oldestSent;
+  #nextDue;
   #count;
   #bytes;
   #lastSeq;
@@ -80,11 +83,19 @@ export class QueueStore extends DurableObject {
       ...env.QUEUES[this.#name],
     };
     this.#consumer = env[this.#settings.consumer];
+    this.#takeStock();
+  }
+
+  #takeStock() {
     const [packets] = this.#sql
-      .exec("SELECT count(*) AS rows, total(count) AS count, total(length(body)) AS bytes, max(seq) AS last FROM packet")
+      .exec("SELECT total(count) AS count, total(length(body)) AS bytes, min(seq) AS first, max(seq) AS last FROM packet")
       .toArray();
-    const [singles] = this.#sql.exec("SELECT count(*) AS count, total(length(body)) AS bytes FROM single").toArray();
+    const [singles] = this.#sql
+      .exec("SELECT count(*) AS count, total(length(body)) AS bytes, min(due) AS due FROM single")
+      .toArray();
     this.#waiting = packets.count;
+    this.#oldestSent = packets.first === null ? null : sentAt(packets.first);
+    this.#nextDue = singles.due ?? Infinity;
     this.#count = packets.count + singles.count;
     this.#bytes = packets.bytes + singles.bytes;
     this.#lastSeq = packets.last ?? 0;
@@ -92,11 +103,10 @@ export class QueueStore extends DurableObject {
 
   fetch(request) {
     return answer(request, async () => {
-      const { pathname } = new URL(request.url);
-      if (request.method === "GET" && pathname === "/metrics") return Response.json(this.#metrics());
-      if (request.method !== "POST") throw new Refusal(405, "Method Not Allowed");
-      if (pathname === "/message") await this.#message(request);
-      else if (pathname === "/batch") await this.#batch(request);
+      const { method, url } = request;
+      if (method === "POST" && url.endsWith("/batch")) await this.#batch(request);
+      else if (method === "POST" && url.endsWith("/message")) await this.#message(request);
+      else if (method === "GET" && url.endsWith("/metrics")) return Response.json(this.#metrics());
       else throw new Refusal(404, "Not Found");
       this.#wake();
       return Response.json({ metadata: { metrics: this.#metrics() } });
@@ -158,8 +168,10 @@ export class QueueStore extends DurableObject {
   }
 
   #insertPacket(count, format, body) {
-    this.#sql.exec("INSERT INTO packet (seq, count, format, body) VALUES (?, ?, ?, ?)", this.#nextSeq(), count, format, body);
+    const seq = this.#nextSeq();
+    this.#sql.exec("INSERT INTO packet (seq, count, format, body) VALUES (?, ?, ?, ?)", seq, count, format, body);
     this.#waiting += count;
+    this.#oldestSent ??= sentAt(seq);
     this.#counted(count, sizeOf(body));
   }
 
@@ -168,6 +180,7 @@ export class QueueStore extends DurableObject {
       "INSERT INTO single (due, attempts, id, sent, format, body) VALUES (?, ?, ?, ?, ?, ?)",
       due, attempts, id, sent, format, body,
     );
+    this.#nextDue = Math.min(this.#nextDue, due);
     this.#counted(1, sizeOf(body));
   }
 
@@ -177,12 +190,7 @@ export class QueueStore extends DurableObject {
   }
 
   #metrics() {
-    const [oldest] = this.#sql.exec("SELECT seq FROM packet ORDER BY seq LIMIT 1").toArray();
-    return {
-      backlogCount: this.#count,
-      backlogBytes: this.#bytes,
-      oldestMessageTimestamp: oldest === undefined ? 0 : sentAt(oldest.seq),
-    };
+    return { backlogCount: this.#count, backlogBytes: this.#bytes, oldestMessageTimestamp: this.#oldestSent ?? 0 };
   }
 
   // --- delivering
@@ -203,13 +211,10 @@ export class QueueStore extends DurableObject {
 
   // When the next batch is to go out, null if there is nothing to deliver.
   #nextDelivery(now) {
-    const [due] = this.#sql.exec("SELECT min(due) AS at FROM single").toArray();
-    let at = due.at ?? Infinity;
-    if (this.#waiting >= this.#settings.maxBatchSize) at = now;
-    else if (this.#waiting > 0) {
-      const [first] = this.#sql.exec("SELECT min(seq) AS seq FROM packet").toArray();
-      at = Math.min(at, sentAt(first.seq) + this.#settings.maxBatchTimeout * 1000);
-    }
+    const { maxBatchSize, maxBatchTimeout } = this.#settings;
+    let at = this.#nextDue;
+    if (this.#waiting >= maxBatchSize) at = now;
+    else if (this.#waiting > 0) at = Math.min(at, this.#oldestSent + maxBatchTimeout * 1000);
     return at === Infinity ? null : Math.max(at, this.#pausedUntil);
   }
 
@@ -314,12 +319,18 @@ export class QueueStore extends DurableObject {
 
   // Runs without an await, so what leaves and what stays commit together.
   #settle(batch, again) {
-    if (batch.lastSeq !== null) this.#sql.exec("DELETE FROM packet WHERE seq <= ?", batch.lastSeq);
+    this.#counted(-batch.messages.length, -batch.bytes);
+    if (batch.lastSeq !== null) {
+      this.#sql.exec("DELETE FROM packet WHERE seq <= ?", batch.lastSeq);
+      this.#waiting -= batch.packed;
+      const [{ first }] = this.#sql.exec("SELECT min(seq) AS first FROM packet").toArray();
+      this.#oldestSent = first === null ? null : sentAt(first);
+    }
     if (batch.singles.length > 0) {
       this.#sql.exec("DELETE FROM single WHERE n IN (SELECT value FROM json_each(?))", JSON.stringify(batch.singles));
+      const [{ due }] = this.#sql.exec("SELECT min(due) AS due FROM single").toArray();
+      this.#nextDue = due ?? Infinity;
     }
-    this.#waiting -= batch.packed;
-    this.#counted(-batch.messages.length, -batch.bytes);
     for (const message of again) this.#insertSingle(message);
   }
 }
