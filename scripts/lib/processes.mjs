@@ -17,20 +17,34 @@ export function livingOwn(file, ...markers) {
   return markers.some((marker) => command.includes(marker)) ? pid : null;
 }
 
-// Empty if there is no such process. /proc has no program to depend on; ps is for other systems.
-function commandLine(pid) {
-  if (existsSync("/proc/self/cmdline")) {
-    const file = `/proc/${pid}/cmdline`;
-    if (!existsSync(file)) return "";
-    try {
-      return readFileSync(file, "utf8").replaceAll("\0", " ");
-    } catch (error) {
-      if (error.code === "ENOENT" || error.code === "ESRCH" || error.code === "EACCES") return "";
-      throw error;
-    }
-  }
+const HAS_PROC = existsSync("/proc/self/stat");
+
+// Empty if there is no such process.
+export function commandLine(pid) {
+  return HAS_PROC ? procFile(pid, "cmdline").replaceAll("\0", " ") : ps(pid, "command=");
+}
+
+// NaN if there is no such process.
+export function parentOf(pid) {
+  return HAS_PROC ? Number(afterName(procFile(pid, "stat")).split(" ")[1] ?? NaN) : Number.parseInt(ps(pid, "ppid="), 10);
+}
+
+// /proc needs no program to be installed; ps is for systems without it.
+function procFile(pid, name) {
   try {
-    return execFileSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" });
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ESRCH", "EACCES"].includes(error.code)) return "";
+    throw error;
+  }
+}
+
+// The fields of /proc/<pid>/stat from the state on: the name before them may contain anything.
+const afterName = (stat) => stat.slice(stat.lastIndexOf(")") + 2);
+
+function ps(pid, field) {
+  try {
+    return execFileSync("ps", ["-o", field, "-p", String(pid)], { encoding: "utf8" });
   } catch (error) {
     if (error.status === 1) return "";
     throw error;
@@ -53,7 +67,8 @@ function signal(pid, name) {
   }
 }
 
-async function gone(pid, waitMs) {
+// True as soon as the process has ended, false if it has not within that time.
+export async function gone(pid, waitMs) {
   for (const until = Date.now() + waitMs; Date.now() < until; ) {
     if (!alive(pid)) return true;
     await new Promise((done) => setTimeout(done, 20));
@@ -62,14 +77,13 @@ async function gone(pid, waitMs) {
 }
 
 // A process that ended but was not yet reaped by its parent counts as gone: it holds nothing.
-function alive(pid) {
+export function alive(pid) {
   try {
     process.kill(pid, 0);
   } catch (error) {
     return error.code !== "ESRCH";
   }
-  const stat = `/proc/${pid}/stat`;
-  return !(existsSync(stat) && / Z /.test(readFileSync(stat, "utf8").replace(/^.*\)/, "")));
+  return !(HAS_PROC && afterName(procFile(pid, "stat")).startsWith("Z"));
 }
 
 // Whether a server could listen there. Port 0 asks for any; the answer is the port, or null.

@@ -4,6 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { alive, commandLine, parentOf } from "./processes.mjs";
 import { Unable, readSettings } from "./settings.mjs";
 import { step } from "./steps.mjs";
 
@@ -41,11 +42,13 @@ export async function run({ command, ready, build, wrangler = join(root, "wrangl
   }
 }
 
-// npm killed outright takes its script's terminal with it but not the script.
+// npm killed outright leaves its script running, out of reach of a Ctrl-C; so we watch npm. Between it
+// and us there may be the shell that npm gives its scripts to.
 function whenNpmEnds(stop) {
   if (process.env.npm_lifecycle_event === undefined) return;
   const parent = process.ppid;
-  setInterval(() => process.ppid !== parent && stop(), 1000).unref();
+  const npm = / -c .*\.mjs/.test(commandLine(parent)) ? parentOf(parent) : parent;
+  setInterval(() => (process.ppid !== parent || !alive(npm)) && stop(), 500).unref();
 }
 
 async function prepare(settings, command) {

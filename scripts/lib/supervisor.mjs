@@ -11,13 +11,14 @@ import workerd from "workerd";
 import { Child } from "./child.mjs";
 import { ensureCredentials, ensureSecrets, registerDemo, removeDemo } from "./credentials.mjs";
 import { writePrivate } from "./files.mjs";
-import { end, listenable, livingOwn, removePid, writePid } from "./processes.mjs";
+import { end, gone, listenable, livingOwn, removePid, writePid } from "./processes.mjs";
 import { Unable } from "./settings.mjs";
 import { readWrangler, workerdConfig } from "./workerd-config.mjs";
 
 // workerd, asked to end, waits for open streams for ever; a client of a stopped gateway need not.
 const GRACE_MS = 2000;
 const HEALTH_MS = 30_000;
+const ENDING_MS = 4000;
 // What our children need of our environment; workerd gets its secrets besides.
 const PASSED_ON = ["PATH", "HOME", "TZ", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
@@ -84,7 +85,8 @@ const filesOf = (state) => ({
 // a state folder.
 async function clearAway(files, { state }, root, command, say) {
   const supervisor = livingOwn(files.supervisorPid, "start.mjs", "serve.mjs");
-  if (supervisor !== null) {
+  // One whose npm was killed is about to end by itself.
+  if (supervisor !== null && !(await gone(supervisor, ENDING_MS))) {
     throw new Unable(`Sluice is already running on ${state} (process ${supervisor}); stop it first, or start a second one: PORT=8788 SLUICE_STATE=.sluice-2 ${command}`);
   }
   const leftovers = [

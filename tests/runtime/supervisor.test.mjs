@@ -10,6 +10,7 @@ import { after, test } from "node:test";
 import { crc32 } from "node:zlib";
 import { demoRows } from "../../scripts/lib/demo-catalog.mjs";
 import { checksum, newKey } from "../../scripts/lib/keys.mjs";
+import { alive } from "../../scripts/lib/processes.mjs";
 import { parseVars } from "../../scripts/lib/settings.mjs";
 import { eventually, freePort, scratch, support } from "./support/runtimes.mjs";
 
@@ -54,15 +55,6 @@ async function stop(running, signal = "SIGTERM") {
 const pidOf = (state, name = "gateway.pid") => Number(readFileSync(join(state, name), "utf8"));
 const readState = (state, name) => JSON.parse(readFileSync(join(state, name), "utf8"));
 const get = async (url, key) => (await fetch(url, { headers: { authorization: `Bearer ${key}` } })).status;
-
-function alive(pid) {
-  try {
-    process.kill(pid, 0);
-    return !/ Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/, ""));
-  } catch {
-    return false;
-  }
-}
 
 async function portIsFree(port) {
   const server = createServer().listen(port, "127.0.0.1");
@@ -271,6 +263,24 @@ test("the demo answers any prompt, whole and streamed, with usage, tools and sch
   };
   assert.ok((await timed("demo-fast")) < (await timed("demo-balanced")));
   await stop(running);
+});
+
+test("npm killed outright takes everything with it, and a start right after that works", async () => {
+  const [state, port] = [newState(), await freePort()];
+  // A stand-in for npm: it runs its script in a shell, as npm does, and is killed.
+  const program = `require("node:child_process").spawn("sh", ["-c", ${JSON.stringify(`"${process.execPath}" "${join(support, "serve.mjs")}"; exit $?`)}], { stdio: "ignore" })`;
+  const npm = spawn(process.execPath, ["-e", program], {
+    env: { ...process.env, npm_lifecycle_event: "serve", PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: "1" },
+    stdio: "ignore",
+  });
+  supervisors.add(npm);
+  await eventually("ready", () => existsSync(join(state, "credentials.json")) || undefined);
+  const pids = ["gateway.pid", "demo.pid", "supervisor.pid"].map((name) => pidOf(state, name));
+  npm.kill("SIGKILL");
+  const second = await serve(state, port);
+  assert.match(second.output(), /^ready /m);
+  assert.deepEqual(pids.filter(alive), []);
+  await stop(second);
 });
 
 test("keys carry the checksum the gateway checks", () => {
