@@ -6,6 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, clippy::float_cmp))]
 
+pub mod account;
+pub mod admin;
 pub mod auth;
 pub mod catalog;
 pub mod dialect;
@@ -15,6 +17,7 @@ pub mod ids;
 pub mod known;
 pub mod metering;
 pub mod money;
+pub mod operator;
 pub mod pipeline;
 pub mod ports;
 pub mod routing;
@@ -22,6 +25,8 @@ pub mod time;
 
 #[cfg(target_arch = "wasm32")]
 mod shell;
+#[cfg(test)]
+mod testing;
 
 /// Name of the organization (and its `Account` object) of a gateway that was not told of others.
 pub const DEFAULT_ORG: &str = "default";

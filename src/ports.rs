@@ -29,6 +29,32 @@ pub trait Sql {
     fn run(&self, statement: &str, params: &[Param]) -> Result<Vec<Row>, SqlError>;
 }
 
+/// A statement for a database that is asked asynchronously (D1). Those of one batch are atomic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// SQL with `?1`, `?2`, ...
+    pub sql: String,
+    /// What to bind.
+    pub params: Vec<Param>,
+}
+
+impl Statement {
+    /// A statement.
+    pub fn new(sql: impl Into<String>, params: Vec<Param>) -> Self {
+        Self { sql: sql.into(), params }
+    }
+}
+
+/// A whole number of a row; absent and `NULL` are 0.
+pub fn int(row: &Row, column: &str) -> i64 {
+    row.get(column).and_then(Value::as_i64).unwrap_or_default()
+}
+
+/// A text of a row; absent and `NULL` are empty.
+pub fn text<'r>(row: &'r Row, column: &str) -> &'r str {
+    row.get(column).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// Why a statement failed: for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlError(pub String);

@@ -7,7 +7,7 @@ mod key;
 mod record;
 
 pub use key::{KeyHash, VirtualKey};
-pub use record::{KeyKind, KeyRecord, Principal, StreamUsage};
+pub use record::{Exhausted, KeyKind, KeyRecord, Principal, StreamUsage};
 
 /// KV key of a key's record.
 pub fn kv_key(hash: &KeyHash) -> String {

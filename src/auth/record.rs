@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::KeyHash;
 use crate::{
     error::{Error, ErrorKind, Result},
+    money::NanoUsd,
     time::Millis,
 };
 
@@ -64,9 +65,29 @@ pub struct KeyRecord {
     /// How usage is shown in its streams.
     #[serde(default)]
     pub stream_usage: StreamUsage,
+    /// Its own limit is used up. Told by the account once usage has been counted; not a budget, which
+    /// holds before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted: Option<Exhausted>,
     /// The account's revision at which this record was last changed: a copy with a smaller number
     /// than the account names is out of date.
     pub revision: u64,
+}
+
+/// A key's limit that is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exhausted {
+    /// When the limit's window ends; [`Exhausted::FOR_EVER`] for a limit without one.
+    pub until: Millis,
+    /// The limit.
+    pub limit: NanoUsd,
+    /// What had been spent in the window when that was noticed.
+    pub spent: NanoUsd,
+}
+
+impl Exhausted {
+    /// The end of a window that has none (the largest moment that JavaScript holds exactly).
+    pub const FOR_EVER: Millis = Millis((1 << 53) - 1);
 }
 
 /// A key that was found, was valid at the time, and is of the kind that was needed.
@@ -88,6 +109,7 @@ impl KeyRecord {
             allowed_models: None,
             allowed_providers: None,
             stream_usage: StreamUsage::Cost,
+            exhausted: None,
             revision: 0,
         }
     }
@@ -115,6 +137,24 @@ impl KeyRecord {
             .code("wrong_key_kind")),
             _ => Ok(Principal(Rc::clone(self))),
         }
+    }
+
+    /// Whether it may spend: no, from when its limit was reached until its window ends.
+    pub fn may_spend(&self, now: Millis) -> Result<()> {
+        let Some(Exhausted { until, limit, spent }) = self.exhausted.filter(|exhausted| now < exhausted.until) else {
+            return Ok(());
+        };
+        let resets_at = (until != Exhausted::FOR_EVER).then(|| until.iso());
+        let then = match &resets_at {
+            Some(moment) => format!("It resets at {moment}; whoever manages the gateway can raise it."),
+            None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
+        };
+        Err(Error::new(ErrorKind::PaymentRequired, format!("This API key has used ${spent} of its limit of ${limit}. {then}"))
+            .code("key_limit_reached")
+            .meta("account", serde_json::json!({ "kind": "key", "id": self.hash.as_str() }))
+            .meta("limit_usd", limit.to_json())
+            .meta("spent_usd", spent.to_json())
+            .meta("resets_at", resets_at))
     }
 
     /// A 401 for whatever was presented.
@@ -172,6 +212,21 @@ pub(crate) mod tests {
         assert_eq!(admit(|r| r.disabled = true, KeyKind::Inference), Err((401, Some("api_key_disabled"))));
         assert_eq!(admit(|r| r.expires_at = Some(Millis(1_000)), KeyKind::Inference), Err((401, Some("api_key_expired"))));
         assert_eq!(admit(|r| r.expires_at = Some(Millis(1_001)), KeyKind::Inference), Ok(()));
+    }
+
+    #[test]
+    fn a_key_whose_limit_is_used_up_spends_again_when_the_window_ends() {
+        let mut key = record();
+        assert!(key.may_spend(Millis(0)).is_ok());
+        key.exhausted = Some(Exhausted { until: Millis(2_000), limit: NanoUsd(5_000_000_000), spent: NanoUsd(5_100_000_000) });
+        let error = key.may_spend(Millis(1_999)).unwrap_err();
+        assert_eq!((error.status(), error.code), (402, Some("key_limit_reached")));
+        assert_eq!(error.metadata["resets_at"], "1970-01-01T00:00:02.000Z");
+        assert_eq!((&error.metadata["limit_usd"], &error.metadata["spent_usd"]), (&5.0.into(), &5.1.into()));
+        assert!(key.may_spend(Millis(2_000)).is_ok());
+        key.exhausted = Some(Exhausted { until: Exhausted::FOR_EVER, limit: NanoUsd(0), spent: NanoUsd(0) });
+        let error = key.may_spend(Millis(1 << 45)).unwrap_err();
+        assert!(error.metadata["resets_at"].is_null() && error.message.contains("does not reset"));
     }
 
     #[test]

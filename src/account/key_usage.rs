@@ -1,0 +1,150 @@
+//! What each key has used, per UTC day: the source of a key's usage figures and of its soft limit.
+//!
+//! Table `key_usage(hash, day, nano, byok_nano, requests)`. Rows outlive their key. Counting is not
+//! idempotent: the caller has made sure that a generation is counted once.
+
+use std::collections::BTreeSet;
+
+use super::keys;
+use crate::{
+    auth::{Exhausted, KeyHash},
+    error::Result,
+    money::NanoUsd,
+    ports::{Row, Sql, SqlError, int},
+    time::{Millis, Window},
+};
+
+/// Amounts by calendar window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Ever.
+    pub total: NanoUsd,
+    /// In the UTC day.
+    pub day: NanoUsd,
+    /// In the UTC week, from Monday.
+    pub week: NanoUsd,
+    /// In the UTC month.
+    pub month: NanoUsd,
+}
+
+/// What a key has used, as of a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// At the gateway's prices.
+    pub own: Spent,
+    /// Paid by somebody else's provider key.
+    pub byok: Spent,
+    /// Generations.
+    pub requests: i64,
+}
+
+/// The columns that [`Used::read`] wants of `key_usage u`, aggregated; `?1`, `?2`, `?3` are [`days`].
+pub const COLUMNS: &str = "\
+coalesce(sum(u.nano), 0) AS total, \
+coalesce(sum(CASE WHEN u.day >= ?1 THEN u.nano END), 0) AS day, \
+coalesce(sum(CASE WHEN u.day >= ?2 THEN u.nano END), 0) AS week, \
+coalesce(sum(CASE WHEN u.day >= ?3 THEN u.nano END), 0) AS month, \
+coalesce(sum(u.byok_nano), 0) AS byok_total, \
+coalesce(sum(CASE WHEN u.day >= ?1 THEN u.byok_nano END), 0) AS byok_day, \
+coalesce(sum(CASE WHEN u.day >= ?2 THEN u.byok_nano END), 0) AS byok_week, \
+coalesce(sum(CASE WHEN u.day >= ?3 THEN u.byok_nano END), 0) AS byok_month, \
+coalesce(sum(u.requests), 0) AS requests";
+
+/// The days on which the windows of this moment began.
+pub fn days(now: Millis) -> [String; 3] {
+    [Window::Day, Window::Week, Window::Month].map(|window| now.start_of(window).day())
+}
+
+/// Creates the table.
+pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.run(
+        "CREATE TABLE IF NOT EXISTS key_usage (
+            hash TEXT NOT NULL, day TEXT NOT NULL,
+            nano INTEGER NOT NULL DEFAULT 0, byok_nano INTEGER NOT NULL DEFAULT 0, requests INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (hash, day)
+        ) WITHOUT ROWID",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Counts generations (key, cost, when), and closes the keys whose limit they have used up: that
+/// changes the account's revision, by which isolates learn of it.
+pub fn add_usage(sql: &dyn Sql, uses: &[(KeyHash, NanoUsd, Millis)], now: Millis) -> Result<()> {
+    for (hash, cost, at) in uses {
+        sql.run(
+            "INSERT INTO key_usage (hash, day, nano, requests) VALUES (?1, ?2, ?3, 1)
+             ON CONFLICT (hash, day) DO UPDATE SET nano = nano + excluded.nano, requests = requests + 1",
+            &[hash.as_str().into(), at.day().into(), cost.0.into()],
+        )?;
+        keys::used(sql, hash, *at)?;
+    }
+    let hashes: BTreeSet<&KeyHash> = uses.iter().map(|(hash, ..)| hash).collect();
+    hashes.into_iter().try_for_each(|hash| keys::close_if_exhausted(sql, hash, now))
+}
+
+/// What one key has used.
+pub fn used(sql: &dyn Sql, hash: &KeyHash, now: Millis) -> Result<Used, SqlError> {
+    let [day, week, month] = days(now);
+    let statement = format!("SELECT {COLUMNS} FROM key_usage u WHERE u.hash = ?4");
+    let rows = sql.run(&statement, &[day.into(), week.into(), month.into(), hash.as_str().into()])?;
+    Ok(rows.first().map(Used::read).unwrap_or_default())
+}
+
+impl Used {
+    /// From a row with [`COLUMNS`].
+    pub fn read(row: &Row) -> Self {
+        let nano = |name: &str| NanoUsd(int(row, name));
+        let spent = |total, day, week, month| Spent { total: nano(total), day: nano(day), week: nano(week), month: nano(month) };
+        Self {
+            own: spent("total", "day", "week", "month"),
+            byok: spent("byok_total", "byok_day", "byok_week", "byok_month"),
+            requests: int(row, "requests"),
+        }
+    }
+}
+
+impl Spent {
+    /// In that window; `None` is ever.
+    pub fn within(&self, window: Option<Window>) -> NanoUsd {
+        match window {
+            None => self.total,
+            Some(Window::Day) => self.day,
+            Some(Window::Week) => self.week,
+            Some(Window::Month) => self.month,
+        }
+    }
+}
+
+/// When the window that holds this moment ends.
+pub fn end_of(window: Option<Window>, now: Millis) -> Millis {
+    const DAY: i64 = 86_400_000;
+    let Some(window) = window else { return Exhausted::FOR_EVER };
+    let start = now.start_of(window);
+    match window {
+        Window::Day => start.plus(DAY),
+        Window::Week => start.plus(7 * DAY),
+        Window::Month => start.plus(31 * DAY).start_of(Window::Month),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_end_where_the_next_begins() {
+        for (now, day, week, month) in [
+            ("2026-02-28T23:59:59Z", "2026-03-01", "2026-03-02", "2026-03-01"),
+            ("2028-02-01T00:00:00Z", "2028-02-02", "2028-02-07", "2028-03-01"),
+            ("2026-12-31T12:00:00Z", "2027-01-01", "2027-01-04", "2027-01-01"),
+        ] {
+            let now = Millis::parse_iso(now).unwrap();
+            let end = |window| end_of(Some(window), now).iso();
+            assert_eq!(end(Window::Day), format!("{day}T00:00:00.000Z"));
+            assert_eq!(end(Window::Week), format!("{week}T00:00:00.000Z"));
+            assert_eq!(end(Window::Month), format!("{month}T00:00:00.000Z"));
+        }
+        assert_eq!(end_of(None, Millis(0)), Exhausted::FOR_EVER);
+    }
+}
