@@ -13,7 +13,7 @@
 
 use serde_json::Value;
 
-use super::keys;
+use super::{key_usage, keys};
 use crate::{
     auth::KeyHash,
     error::{Error, Result},
@@ -54,7 +54,8 @@ pub fn commit(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Com
     for hash in &request.keys {
         records.insert(hash.clone(), keys::record(sql, hash)?);
     }
-    Ok(CommitReply { revision: keys::revision(sql)?, changes: keys::changes_since(sql, request.since)?, keys: records })
+    let keys::Changes { revision, changed } = keys::changes_since(sql, request.since)?;
+    Ok(CommitReply { revision, changes: changed, keys: records })
 }
 
 fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
@@ -82,7 +83,7 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
         }
     }
     if !request.usage.is_empty() {
-        keys::add_usage(sql, &request.usage, now)?;
+        key_usage::add_usage(sql, &request.usage, now)?;
     }
     Ok(())
 }

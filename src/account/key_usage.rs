@@ -3,10 +3,9 @@
 //! Table `key_usage(hash, day, nano, byok_nano, requests)`. Rows outlive their key. Counting is not
 //! idempotent: the caller has made sure that a generation is counted once.
 
-use std::collections::BTreeSet;
-
 use super::keys;
 use crate::{
+    metering::KeyUsage,
     auth::{Exhausted, KeyHash},
     error::Result,
     money::NanoUsd,
@@ -68,19 +67,19 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Counts generations (key, cost, when), and closes the keys whose limit they have used up: that
+/// Counts generations, and closes the keys whose limit they have used up: that
 /// changes the account's revision, by which isolates learn of it.
-pub fn add_usage(sql: &dyn Sql, uses: &[(KeyHash, NanoUsd, Millis)], now: Millis) -> Result<()> {
-    for (hash, cost, at) in uses {
+pub fn add_usage(sql: &dyn Sql, uses: &[KeyUsage], now: Millis) -> Result<()> {
+    for KeyUsage { hash, nano, requests, at } in uses {
         sql.run(
-            "INSERT INTO key_usage (hash, day, nano, requests) VALUES (?1, ?2, ?3, 1)
-             ON CONFLICT (hash, day) DO UPDATE SET nano = nano + excluded.nano, requests = requests + 1",
-            &[hash.as_str().into(), at.day().into(), cost.0.into()],
+            "INSERT INTO key_usage (hash, day, nano, requests) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (hash, day) DO UPDATE SET nano = nano + excluded.nano, requests = requests + excluded.requests",
+            &[hash.as_str().into(), at.day().into(), nano.0.into(), i64::try_from(*requests).unwrap_or(i64::MAX).into()],
         )?;
         keys::used(sql, hash, *at)?;
+        keys::close_if_exhausted(sql, hash, now)?;
     }
-    let hashes: BTreeSet<&KeyHash> = uses.iter().map(|(hash, ..)| hash).collect();
-    hashes.into_iter().try_for_each(|hash| keys::close_if_exhausted(sql, hash, now))
+    Ok(())
 }
 
 /// What one key has used.

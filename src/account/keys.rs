@@ -255,6 +255,7 @@ fn about_itself(sql: &dyn Sql, hash: &KeyHash, now: Millis) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metering::KeyUsage;
     use crate::{
         auth::{KeyKind, kv_key},
         money::NanoUsd,
@@ -303,7 +304,7 @@ mod tests {
         }
 
         fn spend(&self, hash: &KeyHash, usd: f64) {
-            add_usage(&self.sql, &[(hash.clone(), NanoUsd::from_usd(usd).unwrap(), self.now)], self.now).unwrap();
+            add_usage(&self.sql, &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at: self.now }], self.now).unwrap();
         }
     }
 
@@ -421,7 +422,7 @@ mod tests {
         let hash = account.create(json!({ "name": "n", "limit": 10 }));
         for (at, usd) in [("2026-10-31T23:59:59Z", 1.0), ("2026-11-15T23:59:59Z", 2.0), ("2026-11-16T00:00:00Z", 0.5), (NOON, 0.25)] {
             let at = Millis::parse_iso(at).unwrap();
-            add_usage(&account.sql, &[(hash.clone(), NanoUsd::from_usd(usd).unwrap(), at)], account.now).unwrap();
+            add_usage(&account.sql, &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at }], account.now).unwrap();
         }
         let row = account.ask("GET", &format!("/keys/{hash}"), Value::Null).unwrap()["data"].clone();
         let figures = ["usage", "usage_monthly", "usage_weekly", "usage_daily", "byok_usage", "limit_remaining"].map(|name| row[name].as_f64().unwrap());
