@@ -3,6 +3,7 @@
 
 mod commit;
 mod event;
+pub mod rollup;
 
 pub use commit::{ALIVE_EVERY_MS, Commit, CommitReply, CommitRequest, KeyUsage, OPEN_AFTER_MS};
 pub use event::{Attempt, Outcome, UsageEvent};

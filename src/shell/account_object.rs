@@ -14,7 +14,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    BatchMessageBuilder, DurableObject, Env, Method, QueueContentType, RawMessageBuilder, Request, Response, Result, SendMessage, State,
+    BatchMessageBuilder, DurableObject, Env, Method, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime, SendMessage, State,
     console_error, durable_object,
 };
 
@@ -112,7 +112,7 @@ impl Account {
             (a, b) => a.or(b),
         };
         if let Some(at) = at
-            && let Err(error) = self.state.storage().set_alarm(worker::ScheduledTime::from(js_sys::Date::new(&JsValue::from_f64(to_js(at))))).await
+            && let Err(error) = self.state.storage().set_alarm(ScheduledTime::new(js_sys::Date::new(&JsValue::from_f64(to_js(at))))).await
         {
             console_error!("the alarm could not be set: {error}");
         }

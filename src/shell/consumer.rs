@@ -4,10 +4,13 @@
 //! cannot be read is set aside at once, with the reason; what D1 does not take is tried again, and
 //! ends in the dead letter queue, whose messages land in the same table.
 
-use worker::{D1Database, Env, MessageBatch, MessageExt, QueueRetryOptionsBuilder, Result, console_error, wasm_bindgen::JsValue};
+use worker::{Env, MessageBatch, MessageExt, QueueRetryOptions, QueueRetryOptionsBuilder, console_error, wasm_bindgen::JsValue};
 
 use super::{bindings, cold};
-use crate::metering::rollup;
+use crate::{
+    metering::{UsageEvent, rollup},
+    time::Millis,
+};
 
 /// Handles one delivery. Never fails: an error here would be a panic in the macro (all messages again).
 pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
@@ -21,39 +24,43 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
     let dead = batch.queue().ends_with(bindings::DEAD_LETTERS);
     let (mut taken, mut events) = (Vec::new(), Vec::new());
     for message in batch.raw_iter() {
-        let body = message.body().as_string();
-        let readable = body.as_deref().map_or(Err("the message is no text".to_owned()), rollup::check);
-        let why = match readable {
-            Ok(()) if !dead => {
-                events.push(body.unwrap_or_default());
+        let body = message.body().as_string().unwrap_or_default();
+        match unreadable(&body) {
+            None if !dead => {
+                events.push(body);
                 taken.push(message);
-                continue;
             }
-            Ok(()) => "could not be written to the database in all tries".to_owned(),
-            Err(why) => why,
-        };
-        match bury(&db, &message.id(), &batch.queue(), &why, &body.unwrap_or_default()).await {
-            Ok(()) => message.ack(),
-            Err(error) => {
-                console_error!("a dead letter could not be kept: {error}");
-                message.retry_with_options(&QueueRetryOptionsBuilder::new().with_delay_seconds(30).build());
+            why => {
+                let why = why.unwrap_or_else(|| "could not be written to the database in all tries".to_owned());
+                let now = Millis::from_js(js_sys::Date::now());
+                match cold::run(&db, vec![rollup::dead_letter(&message.id(), now, &batch.queue(), &why, &body)]).await {
+                    Ok(()) => message.ack(),
+                    Err(error) => {
+                        console_error!("a dead letter could not be kept: {error}");
+                        message.retry_with_options(&later(60));
+                    }
+                }
             }
         }
     }
     if taken.is_empty() {
         return;
     }
-    let inner: Vec<&str> = events.iter().map(|body| body.trim().trim_start_matches('[').trim_end_matches(']')).collect();
+    let inner: Vec<&str> = events.iter().filter_map(|body| body.strip_prefix('[')?.strip_suffix(']')).collect();
     match cold::run(&db, rollup::statements(&format!("[{}]", inner.join(",")))).await {
         Ok(()) => taken.iter().for_each(MessageExt::ack),
         Err(error) => {
             console_error!("usage events could not be written: {error}");
-            let later = QueueRetryOptionsBuilder::new().with_delay_seconds(10).build();
-            taken.iter().for_each(|message| message.retry_with_options(&later));
+            taken.iter().for_each(|message| message.retry_with_options(&later(10)));
         }
     }
 }
 
-async fn bury(db: &D1Database, id: &str, queue: &str, why: &str, body: &str) -> Result<()> {
-    cold::run(db, vec![rollup::dead_letter(id, queue, why, body, js_sys::Date::now())]).await
+fn later(seconds: u32) -> QueueRetryOptions {
+    QueueRetryOptionsBuilder::new().with_delay_seconds(seconds).build()
+}
+
+/// Why a message's body is not a list of usage events, if it is not.
+fn unreadable(body: &str) -> Option<String> {
+    serde_json::from_str::<Vec<UsageEvent>>(body).err().map(|error| error.to_string())
 }

@@ -1,0 +1,265 @@
+//! A batch of usage events becomes rows of D1 (schema/sql/0001_usage.sql).
+//!
+//! Queues deliver at least once, so the same event may come again, in another batch or in the same.
+//! Both statements are to run as one atomic batch: the sums are taken from those events whose
+//! generation is not stored yet, then the generations are stored. Whatever is delivered, a generation
+//! is counted once; of several with one id the first counts.
+
+use serde_json::Value;
+
+use crate::{
+    ports::{Param, Statement},
+    time::Millis,
+};
+
+/// Columns named as the event's member.
+const SAME: [&str; 36] = [
+    "id",
+    "created_at",
+    "org",
+    "workspace_id",
+    "key_hash",
+    "requested_model",
+    "model",
+    "provider",
+    "provider_name",
+    "tag",
+    "upstream_model",
+    "upstream_id",
+    "streamed",
+    "cancelled",
+    "outcome",
+    "status",
+    "error_type",
+    "finish_reason",
+    "native_finish_reason",
+    "ttft_ms",
+    "latency_ms",
+    "generation_ms",
+    "estimated",
+    "cost_nano",
+    "prompt_cost_nano",
+    "completion_cost_nano",
+    "cache_discount_nano",
+    "provider_cost_usd",
+    "price_version",
+    "strategy",
+    "user",
+    "session_id",
+    "user_agent",
+    "http_referer",
+    "app_title",
+    "service_tier",
+];
+
+/// Members of `tokens`; their columns end in `_tokens`.
+pub const TOKENS: [&str; 8] =
+    ["prompt", "completion", "cached", "cache_write", "prompt_audio", "reasoning", "completion_audio", "completion_image"];
+
+const SUMS: &str = "\
+INSERT INTO rollup_daily (day, org, workspace_id, key_hash, model, provider, tag, provider_name,
+    requests, errors, cancelled, estimated, unpriced,
+    prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cache_write_tokens,
+    cost_nano, cache_discount_nano, latency_ms, generation_ms, ttft_ms, ttft_count)
+SELECT date((e ->> '$.created_at') / 1000, 'unixepoch'), e ->> '$.org', e ->> '$.workspace_id', e ->> '$.key_hash',
+    coalesce(e ->> '$.model', ''), coalesce(e ->> '$.provider', ''), coalesce(e ->> '$.tag', ''), coalesce(max(e ->> '$.provider_name'), ''),
+    count(*), sum(e ->> '$.outcome' NOT IN ('ok', 'cancelled')), sum(e ->> '$.cancelled'), sum(e ->> '$.estimated'), sum(e ->> '$.cost_nano' IS NULL),
+    sum(coalesce(e ->> '$.tokens.prompt', 0)), sum(coalesce(e ->> '$.tokens.completion', 0)), sum(coalesce(e ->> '$.tokens.reasoning', 0)),
+    sum(coalesce(e ->> '$.tokens.cached', 0)), sum(coalesce(e ->> '$.tokens.cache_write', 0)),
+    sum(coalesce(e ->> '$.cost_nano', 0)), sum(coalesce(e ->> '$.cache_discount_nano', 0)),
+    total(e ->> '$.latency_ms'), total(e ->> '$.generation_ms'), total(e ->> '$.ttft_ms'), count(e ->> '$.ttft_ms')
+FROM (
+    SELECT value AS e, min(key) FROM json_each(?1)
+    WHERE NOT EXISTS (SELECT 1 FROM generations g WHERE g.id = value ->> '$.id')
+    GROUP BY value ->> '$.id'
+)
+WHERE true
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+ON CONFLICT (day, org, workspace_id, key_hash, model, provider, tag) DO UPDATE SET
+    provider_name = max(provider_name, excluded.provider_name),
+    requests = requests + excluded.requests, errors = errors + excluded.errors, cancelled = cancelled + excluded.cancelled,
+    estimated = estimated + excluded.estimated, unpriced = unpriced + excluded.unpriced,
+    prompt_tokens = prompt_tokens + excluded.prompt_tokens, completion_tokens = completion_tokens + excluded.completion_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
+    cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+    cost_nano = cost_nano + excluded.cost_nano, cache_discount_nano = cache_discount_nano + excluded.cache_discount_nano,
+    latency_ms = latency_ms + excluded.latency_ms, generation_ms = generation_ms + excluded.generation_ms,
+    ttft_ms = ttft_ms + excluded.ttft_ms, ttft_count = ttft_count + excluded.ttft_count";
+
+
+/// The statements that take in a JSON array of events, to be run as one atomic batch. Every event
+/// must have passed [`check`].
+pub fn statements(events_json: &str) -> Vec<Statement> {
+    let events = || vec![Param::from(events_json)];
+    let mut columns: Vec<String> = SAME.iter().map(|&name| name.to_owned()).collect();
+    let mut values: Vec<String> = SAME.iter().map(|name| format!("value ->> '$.{name}'")).collect();
+    columns.push("attempts".to_owned());
+    values.push("value -> '$.attempts'".to_owned());
+    for name in TOKENS {
+        columns.push(format!("{name}_tokens"));
+        values.push(format!("coalesce(value ->> '$.tokens.{name}', 0)"));
+    }
+    let store = format!(
+        "INSERT INTO generations ({}) SELECT {} FROM json_each(?1) WHERE true ORDER BY key ON CONFLICT (id) DO NOTHING",
+        columns.join(", "),
+        values.join(", ")
+    );
+    vec![Statement::new(SUMS, events()), Statement::new(store, events())]
+}
+
+/// Says why a message cannot be taken in: such a one is a dead letter, and must not spoil its batch.
+pub fn check(event: &Value) -> Result<(), String> {
+    let version = event.get("v").and_then(Value::as_i64);
+    if version != Some(1) {
+        return Err(format!("v must be 1, not {}", version.map_or("absent".to_owned(), |v| v.to_string())));
+    }
+    let require = |kind: &str, good: fn(&Value) -> bool, names: &[&str]| {
+        let wrong = names.iter().find(|name| !event.get(**name).is_some_and(good));
+        wrong.map_or(Ok(()), |name| Err(format!("{name} must be {kind}")))
+    };
+    require("a non-empty text", |value| value.as_str().is_some_and(|text| !text.is_empty()), &["id", "org", "workspace_id", "key_hash", "outcome"])?;
+    require("a whole number", Value::is_i64, &["created_at", "status"])?;
+    require("true or false", Value::is_boolean, &["streamed", "cancelled", "estimated"])?;
+    require("a list", Value::is_array, &["attempts"])?;
+    let tokens = event.get("tokens").and_then(Value::as_object).ok_or("tokens must be an object")?;
+    match TOKENS.iter().find(|name| tokens.get(**name).is_some_and(|count| !count.is_u64())) {
+        Some(name) => Err(format!("tokens.{name} must be a whole number of at least 0")),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a message that could not be taken in.
+pub fn dead_letter(id: &str, received_at: Millis, queue: &str, reason: &str, body: &str) -> Statement {
+    Statement::new(
+        "INSERT INTO dead_letters (id, received_at, queue, reason, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING",
+        vec![id.into(), received_at.0.into(), queue.into(), reason.into(), body.into()],
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        ports::{Row, Sql, int, text},
+        testing::Memory,
+    };
+    use serde_json::json;
+
+    pub(crate) const SCHEMA: &str = include_str!("../../schema/sql/0001_usage.sql");
+
+    pub(crate) fn event(id: &str, change: Value) -> Value {
+        let mut event = json!({
+            "v": 1, "id": id, "org": "default", "workspace_id": "default", "key_hash": "k1", "created_at": 1_795_176_000_000_i64,
+            "requested_model": "a/m:floor", "model": "a/m", "provider": "p", "provider_name": "P", "tag": "p/fp8", "upstream_model": "m",
+            "upstream_id": format!("up-{id}"), "streamed": true, "cancelled": false, "outcome": "ok", "status": 200, "error_type": null,
+            "finish_reason": "stop", "native_finish_reason": "stop", "ttft_ms": 12.5, "latency_ms": 100, "generation_ms": 80,
+            "tokens": { "prompt": 10, "completion": 5, "cached": 2, "cache_write": 0, "prompt_audio": 0, "reasoning": 1, "completion_audio": 0, "completion_image": 0 },
+            "estimated": false, "cost_nano": 1500, "prompt_cost_nano": 1000, "completion_cost_nano": 500, "cache_discount_nano": 7,
+            "provider_cost_usd": null, "price_version": "b1", "strategy": "price",
+            "attempts": [{ "provider": "p", "tag": "p/fp8", "model": "a/m", "status": 200, "cause": null, "latency_ms": 12 }],
+            "user": null, "session_id": null, "user_agent": "ua", "http_referer": null, "app_title": null, "service_tier": null,
+        });
+        for (name, value) in change.as_object().cloned().unwrap_or_default() {
+            event[name] = value;
+        }
+        check(&event).unwrap();
+        event
+    }
+
+    pub(crate) fn database() -> Memory {
+        let sql = Memory::new();
+        sql.script(SCHEMA);
+        sql
+    }
+
+    pub(crate) fn take_in(sql: &Memory, events: &[Value]) {
+        sql.batch(&statements(&Value::from(events).to_string())).unwrap();
+    }
+
+    fn sums(sql: &Memory) -> Vec<Row> {
+        sql.run("SELECT * FROM rollup_daily ORDER BY day, key_hash, model, provider, tag", &[]).unwrap()
+    }
+
+    #[test]
+    fn a_generation_counts_once_however_it_is_delivered() {
+        let sql = database();
+        let (one, two, three) = (event("1", json!({})), event("2", json!({ "cost_nano": 500 })), event("3", json!({ "cost_nano": null })));
+        take_in(&sql, &[one.clone(), two.clone(), one.clone()]);
+        take_in(&sql, &[two.clone(), three.clone(), one.clone()]);
+        take_in(&sql, &[three, two, one]);
+        let rows = sums(&sql);
+        assert_eq!(rows.len(), 1);
+        let figures = ["requests", "cost_nano", "unpriced", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "ttft_count"];
+        assert_eq!(figures.map(|name| int(&rows[0], name)), [3, 2000, 1, 30, 15, 3, 6, 3]);
+        assert_eq!(rows[0]["ttft_ms"], 37.5);
+        assert_eq!((text(&rows[0], "day"), text(&rows[0], "provider_name")), ("2026-11-20", "P"));
+        assert_eq!(int(&sql.run("SELECT count(*) AS n FROM generations", &[]).unwrap()[0], "n"), 3);
+    }
+
+    #[test]
+    fn of_several_with_one_id_the_first_counts_in_both_tables() {
+        let sql = database();
+        take_in(&sql, &[event("1", json!({ "cost_nano": 9 })), event("1", json!({ "cost_nano": 5 })), event("1", json!({ "cost_nano": 7 }))]);
+        assert_eq!(int(&sums(&sql)[0], "cost_nano"), 9);
+        assert_eq!(int(&sql.run("SELECT cost_nano FROM generations", &[]).unwrap()[0], "cost_nano"), 9);
+    }
+
+    #[test]
+    fn days_keys_and_endpoints_are_summed_apart_and_failures_counted() {
+        let sql = database();
+        take_in(
+            &sql,
+            &[
+                event("1", json!({})),
+                event("2", json!({ "created_at": 1_795_219_200_000_i64 })),
+                event("3", json!({ "key_hash": "k2" })),
+                event("4", json!({ "tag": "p/int4" })),
+                event("5", json!({ "outcome": "error", "model": null, "provider": null, "tag": null, "provider_name": null, "cost_nano": null })),
+                event("6", json!({ "outcome": "cancelled", "cancelled": true })),
+            ],
+        );
+        let rows = sums(&sql);
+        let facts: Vec<_> = rows.iter().map(|row| (text(row, "day"), text(row, "key_hash"), text(row, "tag"), int(row, "requests"), int(row, "errors"), int(row, "cancelled"))).collect();
+        assert_eq!(
+            facts,
+            [
+                ("2026-11-20", "k1", "", 1, 1, 0),
+                ("2026-11-20", "k1", "p/fp8", 2, 0, 1),
+                ("2026-11-20", "k1", "p/int4", 1, 0, 0),
+                ("2026-11-20", "k2", "p/fp8", 1, 0, 0),
+                ("2026-11-21", "k1", "p/fp8", 1, 0, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_member_of_an_event_is_stored() {
+        let sql = database();
+        take_in(&sql, &[event("1", json!({ "user": "u", "session_id": "s", "app_title": "t", "service_tier": "flex" }))]);
+        let row = &sql.run("SELECT * FROM generations", &[]).unwrap()[0];
+        assert_eq!(row.len(), SAME.len() + TOKENS.len() + 1);
+        assert_eq!((text(row, "user"), text(row, "app_title"), int(row, "cached_tokens"), int(row, "streamed")), ("u", "t", 2, 1));
+        let attempts: Value = serde_json::from_str(text(row, "attempts")).unwrap();
+        assert_eq!(attempts[0]["latency_ms"], 12);
+    }
+
+    #[test]
+    fn messages_that_cannot_be_taken_in_say_why() {
+        for (change, why) in [
+            (json!({ "v": 2 }), "v must be 1, not 2"),
+            (json!({ "id": "" }), "id must be a non-empty text"),
+            (json!({ "created_at": "now" }), "created_at must be a whole number"),
+            (json!({ "streamed": 1 }), "streamed must be true or false"),
+            (json!({ "attempts": null }), "attempts must be a list"),
+            (json!({ "tokens": [] }), "tokens must be an object"),
+            (json!({ "tokens": { "prompt": -1 } }), "tokens.prompt must be a whole number of at least 0"),
+        ] {
+            let mut bad = event("1", json!({}));
+            for (name, value) in change.as_object().unwrap() {
+                bad[name] = value.clone();
+            }
+            assert_eq!(check(&bad).unwrap_err(), why);
+        }
+        assert!(check(&json!("text")).is_err());
+    }
+}
