@@ -14,6 +14,7 @@ const KEEPALIVE_MS = 10_000;
 const TICK_MS = 1_000;
 const STORE_MS = 1_000;
 const COMMENT = new TextEncoder().encode(": SLUICE PROCESSING\n\n");
+const BLANK = new TextEncoder().encode("\n\n");
 const [CLOSED, BROKEN, TIMED_OUT, CLIENT_GONE] = [0, 1, 2, 3];
 
 // The wasm instance. A trap (not a panic: those unwind) makes it useless; the next call makes a new
@@ -308,15 +309,13 @@ async function relayNative(call, reader, client, writable, ended, watch, begun) 
   const pipe = client.pipeTo(writable, { preventClose: true, preventAbort: true }).then(
     () => (piped = { ok: true }),
     async (error) => {
-      // The provider broke off, or the client left? In the latter case the writable is broken too.
+      // The provider broke off, or the client left? The platform says the same of both; a write tells.
+      // What it writes ends a half event, before an error event that may follow.
       const writer = writable.getWriter();
-      let broken = false;
-      writer.closed.catch(() => (broken = true));
-      await scheduler.wait(0);
+      watch.gone = await writer.write(BLANK).then(() => false, () => true);
       writer.releaseLock();
-      watch.gone = broken;
       piped = { ok: false, error };
-      if (broken) await reader.cancel().catch(() => {});
+      if (watch.gone) await reader.cancel().catch(() => {});
     },
   );
   let buffer = new Uint8Array(65536);
