@@ -89,13 +89,40 @@ impl fmt::Display for KeyHash {
 }
 
 fn checksum(text: &str) -> String {
-    let mut rest = u64::from(crc32fast::hash(text.as_bytes()));
+    let mut rest = u64::from(crc32(text.as_bytes()));
     let mut digits = [' '; CHECKSUM_LEN];
     for digit in digits.iter_mut().rev() {
         *digit = base62_digit(rest);
         rest /= 62;
     }
     digits.iter().collect()
+}
+
+/// CRC-32 (IEEE 802.3), a nibble at a time: a key has 52 bytes, and a table of 64 bytes is in the
+/// cache where the 16 KB of a fast implementation are not.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut nibble = 0;
+        while nibble < 16 {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            let mut value = nibble as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                value = if value & 1 == 1 { value >> 1 ^ 0xEDB8_8320 } else { value >> 1 };
+                bit += 1;
+            }
+            table[nibble] = value;
+            nibble += 1;
+        }
+        table
+    };
+    let step = |crc: u32, nibble: u8| crc >> 4 ^ TABLE.get(usize::from(nibble & 15)).copied().unwrap_or(0);
+    let low = |crc: u32| crc.to_le_bytes()[0];
+    !bytes.iter().fold(!0, |crc, &byte| {
+        let crc = step(crc, low(crc) ^ byte);
+        step(crc, low(crc) ^ byte >> 4)
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub const OUTAGE_MS: i64 = 30_000;
 pub const OUTAGE_MAX_MS: i64 = 300_000;
 
 const NEW_COUNTS: f64 = 0.2;
-/// Endpoints remembered: a bound on memory, far above what one isolate serves.
+/// Models remembered: a bound on memory, far above what one isolate serves.
 const CAPACITY: usize = 4096;
 
 /// Averages and outage of one endpoint.
@@ -30,13 +30,12 @@ pub struct EndpointHealth {
 
 /// Health of all endpoints, by model id and tag.
 #[derive(Debug, Default)]
-pub struct Health(HashMap<(String, String), EndpointHealth>);
+pub struct Health(HashMap<String, HashMap<String, EndpointHealth>>);
 
 impl Health {
     /// What is known of an endpoint.
     pub fn of(&self, model: &str, tag: &str) -> Option<&EndpointHealth> {
-        // HashMap cannot look up a pair of borrowed strings without building the pair; maps here are small.
-        self.0.get(&(model.to_owned(), tag.to_owned()))
+        self.0.get(model)?.get(tag)
     }
 
     /// An answer came through.
@@ -59,12 +58,19 @@ impl Health {
         }
     }
 
+    /// The entry; made where there is none. Looking up first spares the copies of both names.
     fn entry(&mut self, model: &str, tag: &str) -> Option<&mut EndpointHealth> {
-        let key = (model.to_owned(), tag.to_owned());
-        if self.0.len() >= CAPACITY && !self.0.contains_key(&key) {
-            return None;
+        if !self.0.contains_key(model) {
+            if self.0.len() >= CAPACITY {
+                return None;
+            }
+            self.0.insert(model.to_owned(), HashMap::new());
         }
-        Some(self.0.entry(key).or_default())
+        let endpoints = self.0.get_mut(model)?;
+        if !endpoints.contains_key(tag) {
+            endpoints.insert(tag.to_owned(), EndpointHealth::default());
+        }
+        endpoints.get_mut(tag)
     }
 }
 
