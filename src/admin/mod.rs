@@ -2,4 +2,7 @@
 //! here is pure; `shell::cold` fetches what it needs and authorises before.
 
 pub mod body;
+pub mod models;
 pub mod query;
+pub mod records;
+pub mod routes;

@@ -4,9 +4,11 @@
 //! [`KeyRecord::admit`]; nothing else can make one, so no path can act for a key it did not check.
 
 mod key;
+mod presented;
 mod record;
 
 pub use key::{KeyHash, VirtualKey};
+pub use presented::{HEADERS, presented};
 pub use record::{Exhausted, KeyKind, KeyRecord, Principal, StreamUsage};
 
 /// KV key of a key's record.

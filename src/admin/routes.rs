@@ -1,0 +1,189 @@
+//! Every route of the gateway but the way in which it is served: path, methods, and which key it takes.
+//!
+//! Paths are below `/v1`, which `/api/v1` means too. What is not in the table does not exist.
+
+use crate::{
+    auth::KeyKind,
+    error::{Error, ErrorKind, Result},
+};
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Any key that is valid.
+    AnyKey,
+    /// One kind of key.
+    Only(KeyKind),
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The entry module and the pipeline, before this table is asked.
+    Entry,
+    /// The `Account` object of the key's organization.
+    Account,
+    /// The `Catalog` object.
+    Catalog,
+    /// The catalog as clients see it.
+    Models,
+    /// D1.
+    Records,
+}
+
+/// A row.
+#[derive(Debug)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Segments in braces match any one segment.
+    pub path: &'static str,
+    /// Who may call.
+    pub access: Access,
+    /// Who answers.
+    pub answer: Answer,
+}
+
+const INFERENCE: Access = Access::Only(KeyKind::Inference);
+const MANAGEMENT: Access = Access::Only(KeyKind::Management);
+
+const fn route(method: &'static str, path: &'static str, access: Access, answer: Answer) -> Route {
+    Route { method, path, access, answer }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = &[
+    route("GET",    "/health",                                Access::Public, Answer::Entry),
+    route("GET",    "/openapi.json",                          Access::Public, Answer::Entry),
+    route("POST",   "/chat/completions",                      INFERENCE,      Answer::Entry),
+
+    route("GET",    "/models",                                Access::AnyKey, Answer::Models),
+    route("GET",    "/models/count",                          Access::AnyKey, Answer::Models),
+    route("GET",    "/models/{author}/{slug}/endpoints",      Access::AnyKey, Answer::Models),
+    route("GET",    "/model/{author}/{slug}",                 Access::AnyKey, Answer::Models),
+    route("GET",    "/providers",                             Access::AnyKey, Answer::Models),
+    route("GET",    "/key",                                   Access::AnyKey, Answer::Account),
+    route("GET",    "/generation",                            Access::AnyKey, Answer::Records),
+
+    route("GET",    "/keys",                                  MANAGEMENT,     Answer::Account),
+    route("POST",   "/keys",                                  MANAGEMENT,     Answer::Account),
+    route("GET",    "/keys/{hash}",                           MANAGEMENT,     Answer::Account),
+    route("PATCH",  "/keys/{hash}",                           MANAGEMENT,     Answer::Account),
+    route("DELETE", "/keys/{hash}",                           MANAGEMENT,     Answer::Account),
+    route("GET",    "/activity",                              MANAGEMENT,     Answer::Records),
+    route("GET",    "/generations",                           MANAGEMENT,     Answer::Records),
+
+    route("GET",    "/admin/providers",                       MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/providers/{slug}",                MANAGEMENT,     Answer::Catalog),
+    route("PUT",    "/admin/providers/{slug}",                MANAGEMENT,     Answer::Catalog),
+    route("DELETE", "/admin/providers/{slug}",                MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/models",                          MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/models/{author}/{slug}",          MANAGEMENT,     Answer::Catalog),
+    route("PUT",    "/admin/models/{author}/{slug}",          MANAGEMENT,     Answer::Catalog),
+    route("DELETE", "/admin/models/{author}/{slug}",          MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/models/{author}/{slug}/prices",   MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/catalog/export",                  MANAGEMENT,     Answer::Catalog),
+    route("POST",   "/admin/catalog/import",                  MANAGEMENT,     Answer::Catalog),
+    route("GET",    "/admin/dead-letters",                    MANAGEMENT,     Answer::Records),
+    route("GET",    "/admin/dead-letters/{id}",               MANAGEMENT,     Answer::Records),
+    route("DELETE", "/admin/dead-letters/{id}",               MANAGEMENT,     Answer::Records),
+];
+
+/// Why there is no route.
+#[derive(Debug)]
+pub struct NoRoute {
+    /// The answer.
+    pub error: Error,
+    /// The value of `Allow`, where only the method was wrong.
+    pub allow: Option<String>,
+}
+
+/// The path below the base URL, without a slash at its end: `/api/v1/keys` and `/v1/keys/` are `/keys`.
+pub fn below_base(path: &str) -> &str {
+    let path = path.strip_prefix("/api").filter(|rest| rest.starts_with("/v1")).unwrap_or(path);
+    let path = path.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
+    path.trim_end_matches('/')
+}
+
+/// The row of a request. `path` is [`below_base`], still percent-encoded.
+pub fn find(method: &str, path: &str) -> Result<&'static Route, Box<NoRoute>> {
+    let here: Vec<&Route> = ROUTES.iter().filter(|route| matches(route.path, path)).collect();
+    if let Some(route) = here.iter().find(|route| route.method == method) {
+        return Ok(route);
+    }
+    let allow = here.iter().map(|route| route.method).collect::<Vec<_>>().join(", ");
+    Err(Box::new(if here.is_empty() {
+        NoRoute { error: Error::new(ErrorKind::NotFound, format!("There is nothing at {path:?}. GET /openapi.json lists what there is.")), allow: None }
+    } else {
+        NoRoute { error: Error::new(ErrorKind::MethodNotAllowed, format!("{path} does not take {method}, but {allow}.")), allow: Some(allow) }
+    }))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted == given || wanted.starts_with('{') && !given.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_route_is_listed_once_and_only_health_and_the_description_are_open() {
+        let listed: HashSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+        assert_eq!(listed.len(), ROUTES.len());
+        for route in ROUTES {
+            let open = ["/health", "/openapi.json"].contains(&route.path);
+            assert_eq!(route.access == Access::Public, open, "{route:?}");
+            let managed = route.path.starts_with("/admin") || route.path.starts_with("/keys") || route.method != "GET" && route.answer != Answer::Entry;
+            assert!(!managed || route.access == MANAGEMENT, "{route:?}");
+            let example = route.path.replace(['{', '}'], "");
+            assert!(std::ptr::eq(find(route.method, &example).unwrap(), route), "{route:?}");
+        }
+    }
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let text = include_str!("../../schema/openapi.yaml");
+        let paths = text.split("\npaths:\n").nth(1).unwrap().split("\ncomponents:\n").next().unwrap();
+        let mut described = HashSet::new();
+        let mut path = "";
+        for line in paths.lines() {
+            if let Some(name) = line.strip_prefix("  /") {
+                path = line.trim().trim_end_matches(':');
+                assert!(name.ends_with(':'));
+            } else if let Some(method) = line.strip_prefix("    ").and_then(|rest| rest.strip_suffix(':'))
+                && ["get", "post", "put", "patch", "delete"].contains(&method)
+            {
+                described.insert((method.to_uppercase(), path.to_owned()));
+            }
+        }
+        let listed: HashSet<_> = ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+        assert_eq!(described, listed);
+    }
+
+    #[test]
+    fn both_bases_mean_the_same_and_what_is_unlisted_does_not_exist() {
+        for path in ["/v1/keys", "/api/v1/keys", "/v1/keys/"] {
+            assert_eq!(below_base(path), "/keys");
+        }
+        assert_eq!((below_base("/v1"), below_base("/health"), below_base("/api/keys"), below_base("/v10/keys")), ("", "/health", "/api/keys", "/v10/keys"));
+        for (method, path) in [("GET", ""), ("GET", "/"), ("GET", "/nothing"), ("GET", "/keys//"), ("GET", "/rows"), ("GET", "/records/x"), ("GET", "/models/a/b/c")] {
+            assert_eq!(find(method, path).unwrap_err().error.status(), 404, "{method} {path}");
+        }
+        let wrong = find("PUT", "/keys/abc").unwrap_err();
+        assert_eq!((wrong.error.status(), wrong.allow.as_deref()), (405, Some("GET, PATCH, DELETE")));
+        assert_eq!(find("GET", "/chat/completions").unwrap_err().allow.as_deref(), Some("POST"));
+        assert!(find("GET", "/models/a/b:c/endpoints").is_ok());
+    }
+}
