@@ -56,7 +56,7 @@ pub fn parse<T: DeserializeOwned>(body: Option<&Value>) -> Result<T> {
 pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let what = plain(&error.inner().to_string());
-        let mut path = error.path().to_string().replace("?", "").trim_matches('.').to_owned();
+        let mut path = error.path().to_string().replace('?', "").trim_matches('.').to_owned();
         // Serde knows the names of these only in its message: the path ends at their parent.
         for opening in ["unknown field `", "missing field `"] {
             let name = what.strip_prefix(opening).and_then(|rest| rest.split('`').next());

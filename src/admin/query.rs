@@ -55,9 +55,36 @@ pub fn page(query: &Query, default: i64, most: i64) -> Result<(i64, i64)> {
     Ok((offset, whole(query, "limit", 1..=most)?.unwrap_or(default)))
 }
 
+/// A path with its percent-encoding undone. `None` where that is no text, or hides a slash within a
+/// segment: nothing has such a name.
+pub fn decode_path(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = if byte == b'%' {
+            let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+            let decoded = digit()? << 4 | digit()?;
+            (decoded != b'/').then_some(decoded)?
+        } else {
+            byte
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_decoded_and_hidden_slashes_refused() {
+        assert_eq!(decode_path("/models/a/b%3Afree").as_deref(), Some("/models/a/b:free"));
+        assert_eq!(decode_path("/x%C3%A9").as_deref(), Some("/xé"));
+        for bad in ["/a%2fb", "/%", "/%4", "/%zz", "/%ff"] {
+            assert_eq!(decode_path(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn values_that_cannot_be_meant_are_refused_by_name() {

@@ -70,8 +70,7 @@ pub(super) fn delete(sql: &dyn Sql, id: &str, request: &AdminRequest) -> Result<
     let built_in = builtin::model(id).is_some();
     let restore = query::flag(&request.query, "restore")?;
     match (store::model(sql, id)?, built_in && !restore) {
-        (Entry::Hidden, true) => return Err(not_found(id)),
-        (Entry::None, false) => return Err(not_found(id)),
+        (Entry::Hidden, true) | (Entry::None, false) => return Err(not_found(id)),
         (_, true) => store::hide_model(sql, id, store::next_revision(sql)?)?,
         (_, false) => {
             store::next_revision(sql)?;

@@ -1,42 +1,193 @@
-//! temporary
-use worker::{Context, D1Database, Env, Request, Response, Result, event};
-use super::{bindings, sql::ObjectSql};
-use crate::{account::projection, ports::AdminRequest};
+//! Everything that is not inference: one path from request to answer, over the table of routes.
+//!
+//! 1. route: path and method give a row of `admin::routes`, or 404 or 405
+//! 2. authorise: the key, of the kind that the row names, or 400, 401, 403; its record comes from the
+//!    `Account` object itself, so a revoked key manages nothing from that moment
+//! 3. read: a body of at most 8 MB, JSON, or 413, 400
+//! 4. answer: by the object or store that the row names; one that cannot be reached is a 503
 
-#[event(fetch)]
-async fn fetch(mut req: Request, env: Env, _ctx: Context) -> Result<Response> {
-    let url = req.url()?;
-    let path = url.path().trim_start_matches("/api").trim_start_matches("/v1").to_owned();
-    if let Some(key) = path.strip_prefix("/admin/kv/") {
-        let body = req.text().await?;
-        env.kv(bindings::KV)?.put(&key.replace("%2F", "/"), body)?.execute().await?;
-        super::forget_caches();
-        return Response::ok("ok");
+use std::rc::Rc;
+
+use futures::StreamExt;
+use js_sys::Reflect;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error, wasm_bindgen::JsValue};
+
+use super::{forget_caches, sql::run_on_d1};
+use crate::{
+    DEFAULT_ORG,
+    admin::{
+        models, query, read_json, records, respond,
+        routes::{self, Access, Answer, NoRoute, Route},
+        wants_numeric_code, with_numeric_code,
+    },
+    auth::{HEADERS, KeyHash, KeyRecord, Principal, VirtualKey, presented},
+    error::{Blame, Error, ErrorKind, Result},
+    operator::{self, Effective},
+    ports::{AdminRequest, AdminResponse},
+    time::Millis,
+};
+
+const MOST_BODY: usize = 8 << 20;
+
+/// Answers a request.
+pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
+    let numeric = wants_numeric_code(&request.headers().get("user-agent")?.unwrap_or_default());
+    let (result, allow) = match route(&request) {
+        Ok((route, path)) => (serve(&mut request, &env, route, path).await, None),
+        Err(no) => (Err(no.error), no.allow),
+    };
+    let mut retry_after_s = None;
+    if let Err(error) = &result {
+        log(error);
+        retry_after_s = error.retry_after_s;
     }
-    if path.starts_with("/key") {
-        let admin = AdminRequest { method: req.method().to_string(), path, query: vec![], body: req.json().await.ok(), actor: crate::auth::KeyHash::parse(&"a".repeat(64)).unwrap_or_else(|| unreachable!()) };
-        let stub = env.durable_object(bindings::ACCOUNT)?.id_from_name("default")?.get_stub()?;
-        let mut init = worker::RequestInit::new();
-        init.with_method(worker::Method::Post).with_body(Some(serde_json::to_string(&admin)?.into()));
-        let mut r = stub.fetch_with_request(Request::new_with_init("http://object/admin", &init)?).await?;
-        let a: crate::ports::AdminResponse = r.json().await?;
-        return Ok(Response::from_json(&a.body)?.with_status(a.status));
+    let mut answer = respond(result);
+    if numeric {
+        with_numeric_code(&mut answer);
     }
-    Response::error("no", 404)
+    let headers = Headers::new();
+    headers.set("content-type", "application/json")?;
+    headers.set("cache-control", "no-store")?;
+    if let Some(methods) = allow {
+        headers.set("allow", &methods)?;
+    }
+    if matches!(answer.status, 429 | 503) {
+        headers.set("retry-after", &retry_after_s.unwrap_or(1).to_string())?;
+    }
+    Ok(Response::ok(answer.body.to_string())?.with_status(answer.status).with_headers(headers))
 }
-#[event(queue)]
-async fn queue(batch: worker::MessageBatch<wasm_bindgen::JsValue>, env: Env, _ctx: Context) -> Result<()> {
-    super::consumer::consume(batch, &env).await;
-    Ok(())
+
+fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
+    let path = request.path();
+    let below = routes::below_base(&path);
+    let route = routes::find(&request.inner().method(), below)?;
+    // A name that cannot be decoded is nobody's.
+    let path = query::decode_path(below).ok_or_else(|| Box::new(NoRoute { error: Error::new(ErrorKind::NotFound, "There is nothing of that name."), allow: None }))?;
+    Ok((route, path))
 }
-pub async fn write_copies(env: &Env, sql: &ObjectSql) {
-    let Ok(kv) = env.kv(bindings::KV) else { return };
-    for w in projection::pending(sql, 100).unwrap_or_default() {
-        let r = match &w.value { Some(v) => match kv.put(&w.key, v) { Ok(p) => p.execute().await.is_ok(), Err(_) => false }, None => kv.delete(&w.key).await.is_ok() };
-        if r { let _ = projection::done(sql, &w); }
+
+async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) -> Result<AdminResponse> {
+    let now = Millis::from_js(js_sys::Date::now());
+    let principal = authorise(request, env, route.access, now).await?;
+    let asker = principal.key();
+    let body = read_body(request).await?;
+    let url = request.url().map_err(|error| Error::internal(error.to_string()))?;
+    let query: Vec<(String, String)> = url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let command = || AdminRequest { method: route.method.to_owned(), path: path.clone(), query: query.clone(), body, actor: asker.hash.clone() };
+    let fine = |body| Ok(AdminResponse { status: 200, body });
+    let answer = match route.answer {
+        Answer::Account => ask_account(env, &asker.org, &command()).await,
+        Answer::Catalog => ask_catalog(env, &command()).await,
+        Answer::Models => fine(models::answer(&path, &query, &effective(env, &asker.hash).await?)?),
+        Answer::Records => {
+            let question = records::ask(route.method, &path, &query, asker, now)?;
+            fine(question.answer(&run_on_d1(env, &question.statements).await?)?)
+        }
+        Answer::Entry => Err(Error::internal(format!("{} {path} is the entry module's", route.method))),
+    };
+    if route.method != "GET" {
+        forget_caches();
+    }
+    answer
+}
+
+/// The one way in.
+async fn authorise(request: &Request, env: &Env, access: Access, now: Millis) -> Result<Principal> {
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let values = HEADERS.map(header);
+    let key = presented([values[0].as_deref(), values[1].as_deref(), values[2].as_deref()])?;
+    let record = Rc::new(record_of(env, &key.hash()).await?);
+    let wanted = match access {
+        Access::Only(kind) => kind,
+        Access::AnyKey => record.kind,
+        Access::Public => return Err(Error::internal("an open route is the entry module's")),
+    };
+    record.admit(wanted, now)
+}
+
+async fn record_of(env: &Env, hash: &KeyHash) -> Result<KeyRecord> {
+    let root = secret(env, "SLUICE_MANAGEMENT_KEY").and_then(|key| VirtualKey::parse(key.trim()));
+    if root.is_some_and(|root| same(root.hash().as_str(), hash.as_str())) {
+        return Ok(KeyRecord::root(hash.clone()));
+    }
+    let command = AdminRequest { method: "GET".to_owned(), path: format!("/records/{hash}"), query: Vec::new(), body: None, actor: hash.clone() };
+    let answer = ask_account(env, DEFAULT_ORG, &command).await?;
+    match answer.status {
+        200 => data(answer),
+        404 => Err(KeyRecord::refuse("This API key is not known here: it was deleted, or belongs to another gateway.")),
+        status => Err(Error::store("key store", format!("the account answered {status}"))),
     }
 }
-pub async fn run(db: &D1Database, statements: Vec<crate::ports::Statement>) -> Result<()> {
-    let _ = (db, statements);
-    Ok(())
+
+/// Compares in a time that does not tell where the difference is.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+async fn read_body(request: &mut Request) -> Result<Option<Value>> {
+    if matches!(request.method(), Method::Get | Method::Head) || request.inner().body().is_none() {
+        return Ok(None);
+    }
+    let broken = |error: worker::Error| {
+        let mut refused = Error::new(ErrorKind::InvalidRequest, "The body could not be read to its end.");
+        refused.context = Some(error.to_string());
+        refused
+    };
+    let mut stream = request.stream().map_err(broken)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        bytes.extend(chunk.map_err(broken)?);
+        if bytes.len() > MOST_BODY {
+            return Err(Error::new(ErrorKind::PayloadTooLarge, format!("The body is larger than {} MB.", MOST_BODY >> 20)));
+        }
+    }
+    read_json(&bytes)
+}
+
+/// The catalog as clients see it.
+async fn effective(env: &Env, actor: &KeyHash) -> Result<Effective> {
+    let command = AdminRequest { method: "GET".to_owned(), path: "/rows".to_owned(), query: Vec::new(), body: None, actor: actor.clone() };
+    let answer = ask_catalog(env, &command).await?;
+    if answer.status != 200 {
+        return Err(Error::store("catalog", format!("the catalog answered {}", answer.status)));
+    }
+    let rows = serde_json::from_value(answer.body).map_err(|error| Error::internal(format!("rows of the catalog: {error}")))?;
+    Ok(Effective::of(rows, &|name| secret(env, name).is_some()))
+}
+
+async fn ask_account(env: &Env, org: &str, command: &AdminRequest) -> Result<AdminResponse> {
+    ask(env, "ACCOUNT", org, command).await.map_err(|error| Error::store("key store", error.to_string()))
+}
+
+async fn ask_catalog(env: &Env, command: &AdminRequest) -> Result<AdminResponse> {
+    ask(env, "CATALOG", operator::OBJECT, command).await.map_err(|error| Error::store("catalog", error.to_string()))
+}
+
+async fn ask(env: &Env, binding: &str, name: &str, command: &AdminRequest) -> worker::Result<AdminResponse> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(JsValue::from_str(&json!(command).to_string())));
+    let request = Request::new_with_init("http://object/admin", &init)?;
+    let mut response = env.durable_object(binding)?.get_by_name(name)?.fetch_with_request(request).await?;
+    response.json().await
+}
+
+fn data<T: DeserializeOwned>(mut answer: AdminResponse) -> Result<T> {
+    let data = answer.body.get_mut("data").map(Value::take).unwrap_or_default();
+    serde_json::from_value(data).map_err(|error| Error::internal(format!("an object's answer: {error}")))
+}
+
+/// A secret or variable of the environment that is set and not empty. (A binding read from a process
+/// environment that lacks it is `null`, which `Env::secret` does not expect.)
+pub fn secret(env: &Env, name: &str) -> Option<String> {
+    Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string().filter(|value| !value.is_empty())
+}
+
+/// Logs what is not the client's own doing.
+pub fn log(error: &Error) {
+    if error.kind.facts().blame != Blame::Client || error.context.is_some() {
+        let line = json!({ "level": "error", "message": error.message, "code": error.kind.facts().code, "context": error.context });
+        console_error!("{line}");
+    }
 }

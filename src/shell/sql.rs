@@ -1,37 +1,74 @@
-//! [`Sql`] over the storage of a Durable Object.
+//! The two SQL stores: a Durable Object's own SQLite (synchronous, [`Sql`]) and D1.
 //!
-//! `SqlCursor::one` is never used: on no rows it throws past the wasm and its caller hangs.
+//! Values cross as JavaScript numbers, so whole numbers beyond 2^53 must not be stored; BigInt is
+//! refused by both. Every call that may throw is bound with `catch`: an exception that escapes an
+//! import would leave its caller hanging.
 
-use serde_json::Value;
-use worker::{SqlStorage, SqlStorageValue};
+use js_sys::{Array, JSON};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::{Env, SqlStorage};
 
-use crate::ports::{Param, Row, Sql, SqlError};
+use crate::{
+    error::{Error, Result},
+    ports::{Param, Row, Sql, SqlError, Statement},
+};
 
-/// The storage of the object that this runs in.
+#[wasm_bindgen]
+extern "C" {
+    type Storage;
+    type Cursor;
+
+    #[wasm_bindgen(structural, method, catch, variadic)]
+    fn exec(this: &Storage, query: &str, bindings: &Array) -> Result<Cursor, JsValue>;
+
+    #[wasm_bindgen(structural, method, catch, js_name = toArray)]
+    fn to_array(this: &Cursor) -> Result<JsValue, JsValue>;
+}
+
+/// The SQLite database of the Durable Object that runs.
 pub struct ObjectSql(SqlStorage);
 
 impl ObjectSql {
-    /// Over that storage.
-    pub fn new(sql: SqlStorage) -> Self {
-        Self(sql)
+    /// From the object's storage.
+    pub fn new(storage: &worker::Storage) -> Self {
+        Self(storage.sql())
     }
 }
 
 impl Sql for ObjectSql {
     fn run(&self, statement: &str, params: &[Param]) -> Result<Vec<Row>, SqlError> {
-        let bindings: Vec<SqlStorageValue> = params.iter().map(value).collect();
-        let cursor = self.0.exec(statement, Some(bindings)).map_err(|error| SqlError(error.to_string()))?;
-        let rows: Vec<Value> = cursor.to_array().map_err(|error| SqlError(error.to_string()))?;
-        Ok(rows.into_iter().filter_map(|row| if let Value::Object(row) = row { Some(row) } else { None }).collect())
+        let storage: &Storage = self.0.as_ref().unchecked_ref();
+        let bindings: Array = params.iter().map(to_js).collect();
+        let rows = storage.exec(statement, &bindings).and_then(|cursor| cursor.to_array()).map_err(thrown)?;
+        // As JSON, because there numbers that are whole arrive as whole numbers.
+        let text = JSON::stringify(&rows).map_err(thrown)?;
+        serde_json::from_str(&String::from(text)).map_err(|error| SqlError(error.to_string()))
     }
 }
 
-/// Numbers cross as f64: the crate refuses integers beyond 2^53, and nothing here stores such.
-fn value(param: &Param) -> SqlStorageValue {
-    match param {
-        Param::Null => SqlStorageValue::Null,
-        Param::Text(text) => SqlStorageValue::String(text.clone()),
-        Param::Integer(number) => SqlStorageValue::Integer(*number),
-        Param::Real(number) => SqlStorageValue::Float(*number),
+/// Runs statements on D1 as one atomic batch, and gives the rows of each.
+pub async fn run_on_d1(env: &Env, statements: &[Statement]) -> Result<Vec<Vec<Row>>> {
+    let failed = |error: worker::Error| Error::store("usage records", error.to_string());
+    let database = env.d1("DB").map_err(failed)?;
+    let mut prepared = Vec::with_capacity(statements.len());
+    for Statement { sql, params } in statements {
+        let values: Vec<JsValue> = params.iter().map(to_js).collect();
+        prepared.push(database.prepare(sql.as_str()).bind(&values).map_err(failed)?);
     }
+    let results = database.batch(prepared).await.map_err(failed)?;
+    results.iter().map(|result| result.results::<Row>().map_err(failed)).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing beyond 2^53 is stored")]
+fn to_js(param: &Param) -> JsValue {
+    match param {
+        Param::Null => JsValue::NULL,
+        Param::Text(text) => JsValue::from_str(text),
+        Param::Integer(number) => JsValue::from_f64(*number as f64),
+        Param::Real(number) => JsValue::from_f64(*number),
+    }
+}
+
+fn thrown(value: JsValue) -> SqlError {
+    SqlError(worker::Error::from(value).to_string())
 }
