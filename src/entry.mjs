@@ -131,20 +131,16 @@ async function readBody(request) {
 async function whole(call, body, env) {
   for (;;) {
     let effect;
-    let bytes;
     try {
       const response = await send(call, body, env, AbortSignal.timeout(call.total));
-      bytes = await answerBody(response);
-      effect = wasm.answered(call.exchange, response.status, retryAfter(response), bytes, Date.now());
+      const answer = wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now());
+      if (answer[0] === ANSWER) return new Response(answer.subarray(1), { headers: { "content-type": "application/json", "x-generation-id": call.id } });
+      effect = utf8Text.decode(answer);
     } catch (error) {
       effect = unreachable(call, error, error?.name === "TimeoutError");
     }
     if (effect[0] === "N") effect = wasm.attempt(call.exchange, body, Date.now());
     if (effect[0] === "R") return reply(effect);
-    if (effect[0] === "A") {
-      const lines = effect.split("\n");
-      return new Response(splice(bytes, lines, 2), { headers: { "content-type": "application/json", "x-generation-id": lines[1] } });
-    }
     call = parseFetch(effect);
   }
 }
@@ -180,7 +176,7 @@ async function open(call, body, env) {
     try {
       const response = await send(call, body, env, abort.signal);
       if (response.status !== 200 || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
-        effect = wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now());
+        effect = utf8Text.decode(wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now()));
       } else {
         const [client, source] = call.native ? response.body.tee() : [null, response.body];
         const reader = source.getReader(call.native ? { mode: "byob" } : undefined);
@@ -342,7 +338,7 @@ async function drain(reader) {
 
 // --- Performing effects --------------------------------------------------------------------------
 
-// F  exchange url flags total,first,idle id  n header*n  m edit*m
+// F  exchange url flags total,first,idle id  n header*n  m start,end,length*m  texts
 function parseFetch(effect) {
   const lines = effect.split("\n");
   const [total, first, idle] = lines[4].split(",").map(Number);
@@ -378,28 +374,29 @@ async function answerBody(response) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
+const ANSWER = "A".charCodeAt(0);
 const utf8 = new TextEncoder();
+const utf8Text = new TextDecoder();
 
-// The bytes with the edits made that stand in `lines` from `at` on: their number, then one a line.
+// The bytes with the edits made that stand in `lines` from `at` on: their number, one a line as
+// `start,end,length`, then all their texts as one.
 function splice(bytes, lines, at) {
   const count = Number(lines[at]);
   if (count === 0) return bytes;
-  const parts = [];
-  let from = 0;
-  let size = 0;
-  for (let n = at + 1; n <= at + count; n++) {
-    const line = lines[n];
-    const first = line.indexOf(" ");
-    const second = line.indexOf(" ", first + 1);
-    const kept = bytes.subarray(from, Number(line.slice(0, first)));
-    const text = utf8.encode(line.slice(second + 1));
-    from = Number(line.slice(first + 1, second));
-    parts.push(kept, text);
-    size += kept.length + text.length;
+  const texts = utf8.encode(lines[at + count + 1]);
+  const edits = lines.slice(at + 1, at + count + 1).map((line) => line.split(",").map(Number));
+  const whole = new Uint8Array(edits.reduce((size, [start, end]) => size + start - end, bytes.length + texts.length));
+  let [from, to, text] = [0, 0, 0];
+  for (const [start, end, length] of edits) {
+    whole.set(bytes.subarray(from, start), to);
+    to += start - from;
+    whole.set(texts.subarray(text, text + length), to);
+    to += length;
+    text += length;
+    from = end;
   }
-  const rest = bytes.subarray(from);
-  parts.push(rest);
-  return concat(parts, size + rest.length);
+  whole.set(bytes.subarray(from), to);
+  return whole;
 }
 
 function concat(parts, size = parts.reduce((sum, part) => sum + part.length, 0)) {
@@ -470,6 +467,7 @@ function refresh(call, env, ctx) {
 // When the flush of now began; 0 when there is none. Its promise belongs to another request and must
 // not be awaited here, and that request may die with it: after a while somebody else takes over.
 let flushing = 0;
+const MOST_PAUSE_MS = 50;
 
 function commit(env, ctx) {
   const now = Date.now();
@@ -479,22 +477,22 @@ function commit(env, ctx) {
 }
 
 async function flush(env, mine) {
-  let pause = 100;
-  for (;;) {
-    const batch = flushing === mine && !trapped ? wasm.take_batch(false, Date.now()) : undefined;
+  for (let failures = 0; ; ) {
+    const batch = flushing === mine && !trapped ? wasm.take_batch(Date.now()) : undefined;
     if (batch === undefined) break;
     const at = batch.indexOf("\n");
     const seq = Number(batch.slice(0, at));
     const asked = Date.now();
     try {
       wasm.batch_done(seq, await account(env, "default").commit(batch.slice(at + 1)), asked, Date.now());
-      pause = 100;
+      failures = 0;
+      // Writing takes at most a tenth of the time, so that busy traffic gathers in larger batches.
+      await scheduler.wait(Math.min(9 * Math.max(1, Date.now() - asked), MOST_PAUSE_MS));
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       console.error(`the account took no batch: ${error}`);
       wasm.batch_failed(seq, Date.now());
-      await scheduler.wait(pause);
-      pause = Math.min(pause * 2, 5000);
+      await scheduler.wait(Math.min(100 * 2 ** failures++, 5000));
     }
   }
   if (flushing === mine) flushing = 0;

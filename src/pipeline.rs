@@ -8,17 +8,21 @@
 //! ([`Effect`]); `entry.mjs` performs them, tests perform them on a fake world. Each step takes what
 //! the former gave, so none can be left out. Nothing here decides: the modules it calls do.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
 use crate::{
-    auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey},
+    admin::wants_numeric_code,
+    auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey, presented},
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
     error::{Error, ErrorKind, Result},
-    framing::edit::Edit,
+    framing::edit::{Edit, apply},
     ids::{GenerationId, Rng},
     known::{Ask, Known, KnownModel, KnownProvider, Lookup},
-    metering::{Attempt, Commit, CommitReply, Outcome, UsageEvent},
+    metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
     routing::{
         fallback::{Cause, MAX_ATTEMPTS},
         health::Health,
@@ -60,13 +64,8 @@ pub enum Effect {
     Fetch(Fetch),
     /// The attempt failed: call [`Gateway::attempt`] with the body.
     Again,
-    /// Answer with the provider's body, edited.
-    Answer {
-        /// Changes to it.
-        edits: Vec<Edit>,
-        /// The generation.
-        id: GenerationId,
-    },
+    /// Answer with this body, made from the provider's.
+    Answer(Vec<u8>),
     /// Answer with this.
     Reply(Reply),
 }
@@ -140,12 +139,13 @@ struct Exchange {
     targets: Vec<Target>,
     current: usize,
     attempts: Vec<Attempt>,
-    last_failure: Option<(Cause, ProviderError)>,
     retry_after_s: Option<u32>,
     stream: bool,
     native: bool,
     wants_metadata: bool,
     numeric_code: bool,
+    /// The account was told that it runs.
+    told: bool,
     estimated_prompt: u64,
     started: Millis,
     attempt_started: Millis,
@@ -165,7 +165,20 @@ pub struct Gateway {
     rng: Rng,
     exchanges: BTreeMap<u32, Exchange>,
     next_exchange: u32,
+    ended: VecDeque<Box<Ended>>,
     commit: Commit,
+}
+
+/// A request that was served, or not: kept as it is until a batch is made of it. Its event is written
+/// then, many in a row, and not while the client waits.
+struct Ended {
+    exchange: Exchange,
+    outcome: Outcome,
+    status: u16,
+    error: Option<ErrorKind>,
+    facts: ResponseFacts,
+    cost: Option<CostBreakdown>,
+    at: Millis,
 }
 
 /// Default time-outs in milliseconds: whole answer, first content, between pieces.
@@ -185,6 +198,7 @@ impl Gateway {
             rng,
             exchanges: BTreeMap::new(),
             next_exchange: 0,
+            ended: VecDeque::new(),
             commit: Commit::new(session),
         }
     }
@@ -200,7 +214,8 @@ impl Gateway {
     }
 
     fn try_begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Result<Effect> {
-        let hash = presented_key(head)?;
+        let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
+        let hash = presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])?.hash();
         let call = openai_chat::parse(body);
         let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
 
@@ -213,8 +228,9 @@ impl Gateway {
         if !asks.is_empty() {
             return Ok(Effect::Lookup(asks));
         }
-        let principal = record.ok_or_else(|| unknown_key())?.admit(KeyKind::Inference, now)?;
+        let principal = record.ok_or_else(unknown_key)?.admit(KeyKind::Inference, now)?;
         let call = call?;
+        principal.key().may_spend(now)?;
 
         let targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
         self.admit(now)?;
@@ -313,14 +329,18 @@ impl Gateway {
     // served whose record could not be kept.
 
     fn admit(&self, now: Millis) -> Result<()> {
-        if self.commit.blocked(now) {
+        if self.commit.blocked(self.ended.len(), now) {
             return Err(Error::store("account", "usage events could not be written for too long"));
         }
         Ok(())
     }
 
     fn open(&mut self, head: &Head<'_>, principal: &Principal, call: &Call<'_>, targets: Vec<Target>, now: Millis) -> u32 {
-        let given = |text: &str| (!text.is_empty()).then(|| text.chars().take(256).collect::<String>());
+        let given = |text: &str| match text.char_indices().nth(256) {
+            _ if text.is_empty() => None,
+            Some((end, _)) => text.get(..end).map(str::to_owned),
+            None => Some(text.to_owned()),
+        };
         let native = match head.stream {
             "native" => true,
             "cost" => false,
@@ -333,23 +353,22 @@ impl Gateway {
             targets,
             current: 0,
             attempts: Vec::new(),
-            last_failure: None,
             retry_after_s: None,
             stream: call.stream,
             native: call.stream && native,
             wants_metadata: head.metadata.eq_ignore_ascii_case("enabled"),
             numeric_code: wants_numeric_code(head.user_agent),
+            told: false,
             estimated_prompt: estimate_tokens(call.bytes),
             started: now,
             attempt_started: now,
             relay: None,
-            user: call.user.clone(),
-            session_id: call.session_id.clone().or_else(|| given(head.session_id)),
+            user: call.user.as_deref().and_then(given),
+            session_id: call.session_id.as_deref().and_then(given).or_else(|| given(head.session_id)),
             user_agent: given(head.user_agent),
             referer: given(head.referer),
             title: given(head.title),
         };
-        self.commit.begin(exchange.event(Outcome::Lost, 0, None, &ResponseFacts::default(), None, now));
         self.next_exchange = self.next_exchange.wrapping_add(1);
         self.exchanges.insert(self.next_exchange, exchange);
         self.next_exchange
@@ -415,9 +434,9 @@ impl Gateway {
         match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
             Err((cause, error)) => self.failed_with(number, cause, error, retry_after_s, now),
             Ok(answer) => {
-                let id = exchange.id.clone();
-                self.settle(number, Outcome::Ok, 200, None, &answer.facts, answer.cost, now);
-                Effect::Answer { edits: answer.edits, id }
+                let body = apply(body, &answer.edits);
+                self.settle(number, Outcome::Ok, 200, None, answer.facts, answer.cost, now);
+                Effect::Answer(body)
             }
         }
     }
@@ -462,7 +481,7 @@ impl Gateway {
             _ => Outcome::Ok,
         };
         let error_type = failure.map(|(cause, error)| error.kind(cause.verdict().kind));
-        self.settle(number, outcome, 200, error_type, &facts, cost, now);
+        self.settle(number, outcome, 200, error_type, facts, cost, now);
     }
 
     fn failed_with(&mut self, number: u32, cause: Cause, error: ProviderError, retry_after_s: Option<u32>, now: Millis) -> Effect {
@@ -493,7 +512,6 @@ impl Gateway {
             }
         }
         let failure = exchange.failure(cause, &error);
-        exchange.last_failure = Some((cause, error));
         self.give_up(number, &failure, now)
     }
 
@@ -501,7 +519,7 @@ impl Gateway {
     fn give_up(&mut self, number: u32, error: &Error, now: Millis) -> Effect {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
         let reply = reply(error, exchange.numeric_code, Some(&exchange.id));
-        self.settle(number, Outcome::Error, error.status(), Some(error.kind), &ResponseFacts::default(), None, now);
+        self.settle(number, Outcome::Error, error.status(), Some(error.kind), ResponseFacts::default(), None, now);
         Effect::Reply(reply)
     }
 
@@ -514,14 +532,14 @@ impl Gateway {
         outcome: Outcome,
         status: u16,
         error: Option<ErrorKind>,
-        facts: &ResponseFacts,
+        facts: ResponseFacts,
         cost: Option<CostBreakdown>,
         now: Millis,
     ) {
         let Some(mut exchange) = self.exchanges.remove(&number) else { return };
         if outcome != Outcome::Error {
             exchange.note_attempt(Some(200), None, now);
-            let (ttft, throughput) = exchange.speeds(facts, now);
+            let (ttft, throughput) = exchange.speeds(&facts, now);
             if let Some(target) = exchange.target() {
                 let tag = target.endpoint().map_or("", Endpoint::tag);
                 if outcome == Outcome::Broken {
@@ -531,15 +549,15 @@ impl Gateway {
                 }
             }
         }
-        self.commit.settle(&exchange.event(outcome, status, error, facts, cost, now));
+        self.ended.push_back(Box::new(Ended { exchange, outcome, status, error, facts, cost, at: now }));
     }
 
     // What the shell asks and tells between requests.
 
-    /// The next batch of usage events: its number and its JSON. `all`: with every running generation.
-    pub fn take_batch(&mut self, all: bool, now: Millis) -> Option<(u64, String)> {
-        let after = if all { 0 } else { crate::metering::OPEN_AFTER_MS };
-        self.commit.take(self.known.revision(crate::DEFAULT_ORG), after, now)
+    /// The next batch of usage events: its number and its JSON.
+    pub fn take_batch(&mut self, now: Millis) -> Option<(u64, String)> {
+        let mut source = Served { running: &mut self.exchanges, ended: &mut self.ended, now };
+        self.commit.take(self.known.revision(crate::DEFAULT_ORG), &mut source, now)
     }
 
     /// The account's answer to a batch sent at `asked`.
@@ -574,6 +592,31 @@ impl Gateway {
     /// Requests being served: for tests and health.
     pub fn in_flight(&self) -> usize {
         self.exchanges.len()
+    }
+}
+
+/// What the gateway has to tell its account.
+struct Served<'g> {
+    running: &'g mut BTreeMap<u32, Exchange>,
+    ended: &'g mut VecDeque<Box<Ended>>,
+    now: Millis,
+}
+
+impl Source for Served<'_> {
+    fn next_open(&mut self) -> Option<UsageEvent> {
+        let now = self.now;
+        let exchange = self.running.values_mut().find(|exchange| !exchange.told && now.since(exchange.started) >= OPEN_AFTER_MS)?;
+        exchange.told = true;
+        Some(exchange.event(Outcome::Lost, 0, None, &ResponseFacts::default(), None, now))
+    }
+
+    fn next_ended(&mut self) -> Option<(UsageEvent, bool)> {
+        let Ended { exchange, outcome, status, error, facts, cost, at } = *self.ended.pop_front()?;
+        Some((exchange.event(outcome, status, error, &facts, cost, at), exchange.told))
+    }
+
+    fn any_open(&self) -> bool {
+        self.running.values().any(|exchange| exchange.told)
     }
 }
 
@@ -762,29 +805,6 @@ impl Exchange {
             service_tier: facts.service_tier.clone(),
         }
     }
-}
-
-/// The one place where a key is taken from a request: all the headers that may carry one.
-pub fn presented_key(head: &Head<'_>) -> Result<KeyHash> {
-    let bearer = head.authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, key)| key.trim());
-    if !head.authorization.is_empty() && bearer.is_empty() {
-        return Err(KeyRecord::refuse("The Authorization header must read \"Bearer <API key>\"."));
-    }
-    let mut keys = [bearer, head.api_key.trim(), head.goog_api_key.trim()].into_iter().filter(|key| !key.is_empty());
-    let Some(key) = keys.next() else {
-        return Err(KeyRecord::refuse("No API key was given. Send it as \"Authorization: Bearer <API key>\".").code("missing_api_key"));
-    };
-    if keys.any(|other| other != key) {
-        return Err(Error::new(ErrorKind::InvalidRequest, "Two different API keys were given in different headers; send one."));
-    }
-    VirtualKey::parse(key).map(|key| key.hash()).ok_or_else(|| {
-        KeyRecord::refuse("This is not an API key of this gateway (those begin with sk-sl-v1- and carry a checksum); check that it was copied whole.")
-    })
-}
-
-/// Whether a client insists on the HTTP status as `error.code` (OpenRouter's SDKs).
-pub fn wants_numeric_code(user_agent: &str) -> bool {
-    user_agent.contains("openrouter")
 }
 
 /// An error as an answer.

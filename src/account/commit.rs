@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use super::{key_usage, keys};
 use crate::{
-    auth::KeyHash,
     error::{Error, Result},
     metering::{ALIVE_EVERY_MS, CommitReply, CommitRequest},
     ports::{Sql, SqlError},
@@ -158,15 +157,4 @@ pub fn next_alarm(sql: &dyn Sql, now: Millis) -> Result<Option<Millis>> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     })
-}
-
-/// A running generation or a waiting event of that id, as it stands: what `GET /generation` shows
-/// before the record is in the database. Only of that key, where one is given.
-pub fn find_event(sql: &dyn Sql, id: &str, key: Option<&KeyHash>) -> Result<Option<Value>> {
-    let like = format!("%\"{}\"%", id.replace(['%', '_', '"'], ""));
-    let rows = sql.run("SELECT '[' || body || ']' AS events FROM outbox WHERE body LIKE ?1", &[like.into()])?;
-    let events = rows.iter().filter_map(|row| serde_json::from_str::<Vec<Value>>(row.get("events")?.as_str()?).ok()).flatten();
-    let mine = |event: &Value| key.is_none_or(|key| event.get("key_hash").and_then(Value::as_str) == Some(key.as_str()));
-    let named = |event: &Value| ["id", "upstream_id"].iter().any(|name| event.get(*name).and_then(Value::as_str) == Some(id));
-    Ok(events.into_iter().find(|event| named(event) && mine(event)))
 }

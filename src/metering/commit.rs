@@ -1,14 +1,14 @@
 //! Group commit: what leaves an isolate for the `Account` object.
 //!
 //! Nothing in flight: what there is goes at once. Something in flight: what comes meanwhile gathers
-//! and goes when it returns. So idle traffic is written at once, busy traffic in batches, and nothing
-//! waits for a timer. The object's answer carries the account's revision and what changed, which is
-//! what keeps the isolate's copies of keys valid (`known`).
+//! and goes with the next batch. Idle traffic is written at once, busy traffic in batches; nobody waits
+//! for either (docs/decisions/0003). The object's answer carries the account's revision and what
+//! changed, which is what keeps the isolate's copies of keys valid (`known`).
 //!
 //! Batches are numbered within a session (one isolate's life). The object answers a repeated number
 //! with no effect, so a batch whose answer was lost is simply sent again.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,6 +23,8 @@ use crate::{
 
 /// Most bytes of events in one batch: a batch becomes one queue message (limit 128 KB).
 pub const MAX_BATCH_BYTES: usize = 90_000;
+/// Room kept for one more event: every text in it that a client chooses is bounded.
+const MAX_EVENT_BYTES: usize = 8_000;
 /// A running generation younger than this is not written down: most end before.
 pub const OPEN_AFTER_MS: i64 = 50;
 /// A session with running generations reports at least so often.
@@ -90,32 +92,27 @@ pub struct CommitReply {
 }
 
 #[derive(Debug)]
-struct Ended {
-    id: GenerationId,
-    was_open: bool,
-    usage: KeyUsage,
-    json: String,
-}
-
-#[derive(Debug)]
-struct Running {
-    event: UsageEvent,
-    told: bool,
-}
-
-#[derive(Debug)]
 struct Sent {
     json: String,
     at: Millis,
 }
 
-/// The isolate's side.
+/// What a batch is made of: asked for one by one, until nothing is left or the batch is full.
+pub trait Source {
+    /// A generation that has been running for a while, as the event it would be if nothing more were
+    /// heard of it; each once.
+    fn next_open(&mut self) -> Option<UsageEvent>;
+    /// A generation that has ended; the flag says whether it was given as open before.
+    fn next_ended(&mut self) -> Option<(UsageEvent, bool)>;
+    /// Whether generations run that were given as open.
+    fn any_open(&self) -> bool;
+}
+
+/// The isolate's side: numbers, and what is under way.
 #[derive(Debug)]
 pub struct Commit {
     session: String,
     next_seq: u64,
-    ended: VecDeque<Ended>,
-    running: BTreeMap<GenerationId, Running>,
     in_flight: BTreeMap<u64, Sent>,
     last_sent: Millis,
     failing_since: Option<Millis>,
@@ -124,93 +121,50 @@ pub struct Commit {
 impl Commit {
     /// Of a new isolate.
     pub fn new(session: String) -> Self {
-        Self {
-            session,
-            next_seq: 1,
-            ended: VecDeque::new(),
-            running: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            last_sent: Millis(0),
-            failing_since: None,
-        }
-    }
-
-    /// A generation begins: `event` is what to record if nothing more is heard of it.
-    pub fn begin(&mut self, event: UsageEvent) {
-        self.running.insert(event.id.clone(), Running { event, told: false });
-    }
-
-    /// A generation has ended, one way or another.
-    pub fn settle(&mut self, event: &UsageEvent) {
-        let was_open = self.running.remove(&event.id).is_some_and(|running| running.told);
-        let usage = KeyUsage {
-            hash: event.key_hash.clone(),
-            nano: event.cost_nano.unwrap_or_default(),
-            requests: 1,
-            at: event.created_at,
-        };
-        let json = serde_json::to_string(event).unwrap_or_default();
-        self.ended.push_back(Ended { id: event.id.clone(), was_open, usage, json });
+        Self { session, next_seq: 1, in_flight: BTreeMap::new(), last_sent: Millis(0), failing_since: None }
     }
 
     /// Serving on would lose records: the account takes none, or not fast enough.
-    pub fn blocked(&self, now: Millis) -> bool {
-        self.ended.len() > BLOCK_EVENTS || self.failing_since.is_some_and(|since| now.since(since) > BLOCK_AFTER_MS)
+    pub fn blocked(&self, waiting: usize, now: Millis) -> bool {
+        waiting > BLOCK_EVENTS || self.failing_since.is_some_and(|since| now.since(since) > BLOCK_AFTER_MS)
     }
 
     /// The next batch to send, numbered, as JSON of a [`CommitRequest`]; `None` when there is nothing to
-    /// say. `revision` is the account's as the isolate knows it. Running generations of at least
-    /// `open_after_ms` are written down.
-    pub fn take(&mut self, revision: u64, open_after_ms: i64, now: Millis) -> Option<(u64, String)> {
+    /// say. `revision` is the account's as the isolate knows it.
+    pub fn take(&mut self, revision: u64, source: &mut dyn Source, now: Millis) -> Option<(u64, String)> {
         if let Some((&seq, sent)) = self.in_flight.iter_mut().find(|(_, sent)| now.since(sent.at) >= RESEND_AFTER_MS) {
             sent.at = now;
             return Some((seq, sent.json.clone()));
         }
-        let mut request = CommitRequest { session: self.session.clone(), since: revision, ..CommitRequest::default() };
-        let mut any_told = false;
-        for running in self.running.values_mut() {
-            if !running.told && request.open.len() < MAX_OPEN && now.since(running.event.created_at) >= open_after_ms {
-                running.told = true;
-                request.open.push(running.event.clone());
-            }
-            any_told |= running.told;
+        let (mut open, mut closed, mut usage) = (String::new(), Vec::new(), Vec::new());
+        for event in std::iter::from_fn(|| source.next_open()).take(MAX_OPEN) {
+            append(&mut open, &event);
         }
-        let silent = any_told && now.since(self.last_sent) >= ALIVE_EVERY_MS;
-        if request.open.is_empty() && self.ended.is_empty() && !silent {
+        let mut events = String::new();
+        while events.len() < MAX_BATCH_BYTES - MAX_EVENT_BYTES
+            && let Some((event, was_open)) = source.next_ended()
+        {
+            append(&mut events, &event);
+            add(&mut usage, &event);
+            if was_open {
+                closed.push(event.id);
+            }
+        }
+        let silent = source.any_open() && now.since(self.last_sent) >= ALIVE_EVERY_MS;
+        if open.is_empty() && events.is_empty() && !silent {
             return None;
         }
-        let mut events = String::from("[");
-        while let Some(next) = self.ended.front() {
-            if events.len() > 1 && events.len() + next.json.len() > MAX_BATCH_BYTES {
-                break;
-            }
-            if events.len() > 1 {
-                events.push(',');
-            }
-            events.push_str(&next.json);
-            if next.was_open {
-                request.closed.push(next.id.clone());
-            }
-            match request.usage.iter_mut().find(|usage| usage.hash == next.usage.hash) {
-                Some(usage) => {
-                    usage.nano = usage.nano.plus(next.usage.nano);
-                    usage.requests += 1;
-                    usage.at = usage.at.max(next.usage.at);
-                }
-                None => request.usage.push(next.usage.clone()),
-            }
-            self.ended.pop_front();
-        }
-        if events.len() > 1 {
-            events.push(']');
-            request.events = RawValue::from_string(events).ok();
-        }
-        request.seq = self.next_seq;
+        let seq = self.next_seq;
         self.next_seq += 1;
         self.last_sent = now;
-        let json = serde_json::to_string(&request).unwrap_or_default();
-        self.in_flight.insert(request.seq, Sent { json: json.clone(), at: now });
-        Some((request.seq, json))
+        let text = format!(
+            "{{\"session\":\"{}\",\"seq\":{seq},\"since\":{revision},\"open\":[{open}],\"closed\":{},\"usage\":{},\"events\":[{events}]}}",
+            self.session,
+            json(&closed),
+            json(&usage),
+        );
+        self.in_flight.insert(seq, Sent { json: text.clone(), at: now });
+        Some((seq, text))
     }
 
     /// The object has taken a batch.
@@ -233,10 +187,55 @@ impl Commit {
     }
 }
 
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Appends to a list in the making.
+fn append(list: &mut String, event: &UsageEvent) {
+    if !list.is_empty() {
+        list.push(',');
+    }
+    list.push_str(&json(event));
+}
+
+/// Adds an event to what its key has used.
+fn add(usage: &mut Vec<KeyUsage>, event: &UsageEvent) {
+    let nano = event.cost_nano.unwrap_or_default();
+    match usage.iter_mut().find(|usage| usage.hash == event.key_hash) {
+        Some(usage) => {
+            usage.nano = usage.nano.plus(nano);
+            usage.requests += 1;
+            usage.at = usage.at.max(event.created_at);
+        }
+        None => usage.push(KeyUsage { hash: event.key_hash.clone(), nano, requests: 1, at: event.created_at }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metering::event::tests::event;
+    use std::collections::VecDeque;
+
+    #[derive(Default)]
+    struct Queue {
+        open: VecDeque<UsageEvent>,
+        ended: VecDeque<(UsageEvent, bool)>,
+        running: bool,
+    }
+
+    impl Source for Queue {
+        fn next_open(&mut self) -> Option<UsageEvent> {
+            self.open.pop_front()
+        }
+        fn next_ended(&mut self) -> Option<(UsageEvent, bool)> {
+            self.ended.pop_front()
+        }
+        fn any_open(&self) -> bool {
+            self.running
+        }
+    }
 
     fn sent(batch: Option<(u64, String)>) -> CommitRequest {
         serde_json::from_str(&batch.expect("a batch").1).unwrap()
@@ -249,61 +248,55 @@ mod tests {
 
     #[test]
     fn what_comes_while_a_batch_is_under_way_goes_with_the_next() {
-        let mut commit = Commit::new("s".to_owned());
-        assert!(commit.take(0, OPEN_AFTER_MS, Millis(0)).is_none());
-        commit.settle(&event(1));
-        let first = sent(commit.take(7, OPEN_AFTER_MS, Millis(0)));
+        let (mut commit, mut queue) = (Commit::new("s".to_owned()), Queue::default());
+        assert!(commit.take(0, &mut queue, Millis(0)).is_none());
+        queue.ended.push_back((event(1), false));
+        let first = sent(commit.take(7, &mut queue, Millis(0)));
         assert_eq!((first.seq, first.since, ids(&first).len()), (1, 7, 1));
-        commit.settle(&event(2));
-        commit.settle(&event(3));
-        let second = sent(commit.take(7, OPEN_AFTER_MS, Millis(1)));
+        queue.ended.extend([(event(2), false), (event(3), true)]);
+        let second = sent(commit.take(7, &mut queue, Millis(1)));
         assert_eq!((second.seq, ids(&second)), (2, vec!["gen-2".to_owned(), "gen-3".to_owned()]));
         assert_eq!((second.usage[0].requests, second.usage[0].nano), (2, NanoUsd(20)));
-        assert!(commit.take(7, OPEN_AFTER_MS, Millis(2)).is_none());
+        assert_eq!(second.closed, [event(3).id]);
+        assert!(commit.take(7, &mut queue, Millis(2)).is_none());
     }
 
     #[test]
     fn a_failed_batch_is_sent_again_unchanged_until_it_is_taken() {
-        let mut commit = Commit::new("s".to_owned());
-        commit.settle(&event(1));
-        let first = commit.take(0, OPEN_AFTER_MS, Millis(100_000)).unwrap();
+        let (mut commit, mut queue) = (Commit::new("s".to_owned()), Queue::default());
+        queue.ended.push_back((event(1), false));
+        let first = commit.take(0, &mut queue, Millis(100_000)).unwrap();
         commit.failed(first.0, Millis(100_001));
-        commit.settle(&event(2));
-        assert_eq!(commit.take(0, OPEN_AFTER_MS, Millis(100_002)).unwrap(), first);
-        assert!(!commit.blocked(Millis(110_001)) && commit.blocked(Millis(110_002)));
+        queue.ended.push_back((event(2), false));
+        assert_eq!(commit.take(0, &mut queue, Millis(100_002)).unwrap(), first);
+        assert!(!commit.blocked(0, Millis(110_001)) && commit.blocked(0, Millis(110_002)));
         commit.done(first.0);
-        assert!(!commit.blocked(Millis(200_000)));
-        assert_eq!(ids(&sent(commit.take(0, OPEN_AFTER_MS, Millis(100_003)))), ["gen-2"]);
+        assert!(!commit.blocked(0, Millis(200_000)) && commit.blocked(BLOCK_EVENTS + 1, Millis(200_000)));
+        assert_eq!(ids(&sent(commit.take(0, &mut queue, Millis(100_003)))), ["gen-2"]);
         // The answer to that one never comes.
-        assert!(commit.take(0, OPEN_AFTER_MS, Millis(105_002)).is_none());
-        assert_eq!(ids(&sent(commit.take(0, OPEN_AFTER_MS, Millis(105_003)))), ["gen-2"]);
+        assert!(commit.take(0, &mut queue, Millis(105_002)).is_none());
+        assert_eq!(ids(&sent(commit.take(0, &mut queue, Millis(105_003)))), ["gen-2"]);
     }
 
     #[test]
-    fn only_long_generations_are_written_down_while_they_run() {
-        let mut commit = Commit::new("s".to_owned());
-        let begun = UsageEvent { created_at: Millis(1_000), ..event(1) };
-        commit.begin(begun.clone());
-        assert!(commit.take(0, OPEN_AFTER_MS, Millis(1_049)).is_none());
-        let request = sent(commit.take(0, OPEN_AFTER_MS, Millis(1_050)));
-        assert_eq!(request.open, [begun.clone()]);
+    fn a_session_with_running_generations_reports_now_and_then() {
+        let (mut commit, mut queue) = (Commit::new("s".to_owned()), Queue::default());
+        queue.open.push_back(event(1));
+        queue.running = true;
+        let request = sent(commit.take(0, &mut queue, Millis(20_000)));
+        assert_eq!(request.open, [event(1)]);
         commit.done(request.seq);
-        assert!(commit.take(0, OPEN_AFTER_MS, Millis(16_049)).is_none());
-        let alive = sent(commit.take(0, OPEN_AFTER_MS, Millis(16_050)));
-        assert!(alive.open.is_empty() && alive.events.is_none() && alive.seq == 2);
-        commit.done(alive.seq);
-        commit.settle(&begun);
-        assert_eq!(sent(commit.take(0, OPEN_AFTER_MS, Millis(16_051))).closed.len(), 1);
+        assert!(commit.take(0, &mut queue, Millis(34_999)).is_none());
+        let alive = sent(commit.take(0, &mut queue, Millis(35_000)));
+        assert!(alive.open.is_empty() && ids(&alive).is_empty() && alive.seq == 2);
     }
 
     #[test]
     fn batches_fit_into_a_queue_message() {
-        let mut commit = Commit::new("s".to_owned());
-        for n in 0..500 {
-            commit.settle(&event(n));
-        }
+        let (mut commit, mut queue) = (Commit::new("s".to_owned()), Queue::default());
+        queue.ended.extend((0..500).map(|n| (event(n), false)));
         let mut seen = 0;
-        while let Some((seq, json)) = commit.take(0, OPEN_AFTER_MS, Millis(1)) {
+        while let Some((seq, json)) = commit.take(0, &mut queue, Millis(1)) {
             assert!(json.len() < 128_000);
             seen += ids(&serde_json::from_str(&json).unwrap()).len();
             commit.done(seq);

@@ -5,5 +5,5 @@ mod commit;
 mod event;
 pub mod rollup;
 
-pub use commit::{ALIVE_EVERY_MS, Commit, CommitReply, CommitRequest, KeyUsage, OPEN_AFTER_MS};
+pub use commit::{ALIVE_EVERY_MS, Commit, CommitReply, CommitRequest, KeyUsage, OPEN_AFTER_MS, Source};
 pub use event::{Attempt, Outcome, UsageEvent};

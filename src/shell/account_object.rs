@@ -7,90 +7,95 @@
 //! |---|---|---|
 //! | `commit(CommitRequest)`, RPC from `entry.mjs` | `CommitReply` | one synchronous run of SQL |
 //! | `POST /admin` with an `AdminRequest` | `AdminResponse` | the same; KV copies are written after it, by the alarm if that fails |
-//! | `GET /event?id=&key=` | a usage event not yet in the database, or 404 | reads only |
 //! | alarm | - | sends the outbox to the queue, sweeps dead isolates, writes KV copies; repeatable |
 
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::cell::Cell;
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    BatchMessageBuilder, DurableObject, Env, Method, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime, SendMessage, State,
-    console_error, durable_object,
+    BatchMessageBuilder, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime, SendMessage, State, durable_object,
 };
 
-use super::{bindings, cold, sql::ObjectSql};
+use super::{bindings, cold::log, outbox::Outbox, sql::ObjectSql};
 use crate::{
     account::{commit, keys, projection},
-    auth::KeyHash,
+    admin,
+    error::Error,
     metering::CommitRequest,
-    ports::{AdminRequest, AdminResponse},
+    ports::AdminRequest,
     time::Millis,
 };
 
-/// The object. Keeps nothing in memory but its handles.
+/// Copies that KV did not take are offered again after so long.
+const RETRY_COPIES_MS: i64 = 2_000;
+
+/// The object.
 #[durable_object(alarm)]
 pub struct Account {
     state: State,
     env: Env,
-    sql: ObjectSql,
+    migrated: Cell<bool>,
+    copies: Outbox,
 }
 
-impl UnwindSafe for Account {}
-impl RefUnwindSafe for Account {}
+// A panic ends its own command; what was written of it is in the tables, nowhere in memory.
+impl std::panic::UnwindSafe for Account {}
+impl std::panic::RefUnwindSafe for Account {}
 
-impl DurableObject for Account {
+impl worker::DurableObject for Account {
     fn new(state: State, env: Env) -> Self {
-        let sql = ObjectSql::new(state.storage().sql());
-        let migrated = keys::migrate(&sql).and_then(|()| projection::migrate(&sql)).and_then(|()| commit::migrate(&sql));
-        if let Err(error) = migrated {
-            console_error!("the account's tables could not be made: {}", error.0);
-        }
-        Self { state, env, sql }
+        Self { state, env, migrated: Cell::new(false), copies: Outbox::default() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let now = Millis::from_js(js_sys::Date::now());
-        if request.method() == Method::Get {
-            let url = request.url()?;
-            let query = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-            let key = query("key").as_deref().and_then(KeyHash::parse);
-            return match commit::find_event(&self.sql, &query("id").unwrap_or_default(), key.as_ref()) {
-                Ok(Some(event)) => Response::from_json(&event),
-                Ok(None) => Response::error("no such event", 404),
-                Err(error) => Response::error(error.context.unwrap_or_default(), 503),
-            };
-        }
-        let admin: AdminRequest = request.json().await?;
+        let request: AdminRequest = request.json().await?;
         let mut random = [0; 48];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-        let response = keys::handle(&self.sql, &admin, now, &random).unwrap_or_else(|error| AdminResponse {
-            status: error.status(),
-            body: serde_json::json!({ "error": error.to_json(false) }),
-        });
-        cold::write_copies(&self.env, &self.sql).await;
-        self.arm(now).await;
-        Response::from_json(&response)
+        let answer = self.sql().and_then(|sql| keys::handle(&sql, &request, now, &random));
+        if let Err(error) = &answer {
+            log(error);
+        } else if request.method != "GET" {
+            // Armed before anything can fail, in the same write as the change itself.
+            self.wake_at(now.plus(RETRY_COPIES_MS)).await?;
+            self.write_copies().await;
+        }
+        Response::from_json(&admin::respond(answer))
     }
 
     async fn alarm(&self) -> Result<Response> {
         let now = Millis::from_js(js_sys::Date::now());
-        cold::write_copies(&self.env, &self.sql).await;
-        if let Err(error) = commit::sweep(&self.sql, now) {
-            console_error!("sweep failed: {}", error.context.unwrap_or_default());
+        let copied = self.write_copies().await;
+        let sql = self.sql().map_err(stored)?;
+        commit::sweep(&sql, now).map_err(stored)?;
+        self.send_events(&sql).await?;
+        let copies = (!copied).then(|| now.plus(RETRY_COPIES_MS));
+        let events = commit::next_alarm(&sql, now).map_err(stored)?;
+        if let Some(at) = copies.into_iter().chain(events).min() {
+            self.wake_at(at).await?;
         }
-        let sent = self.drain().await;
-        self.arm(now).await;
-        // An error makes the platform call the alarm again, later and later.
-        sent.and_then(|()| Response::empty())
+        Response::empty()
     }
 }
 
 impl Account {
-    /// Sends the outbox to the queue until it is empty.
-    async fn drain(&self) -> Result<()> {
+    fn sql(&self) -> Result<ObjectSql, Error> {
+        let sql = ObjectSql::new(&self.state.storage());
+        if !self.migrated.get() {
+            keys::migrate(&sql)?;
+            projection::migrate(&sql)?;
+            commit::migrate(&sql)?;
+            self.migrated.set(true);
+        }
+        Ok(sql)
+    }
+
+    /// Sends waiting events to the queue until there are none. An error makes the platform call the
+    /// alarm again, later and later.
+    async fn send_events(&self, sql: &ObjectSql) -> Result<()> {
         let queue = self.env.queue(bindings::USAGE_QUEUE)?;
         loop {
-            let messages = commit::next_messages(&self.sql).map_err(|error| error.context.unwrap_or_default())?;
+            let messages = commit::next_messages(sql).map_err(stored)?;
             if messages.bodies.is_empty() {
                 return Ok(());
             }
@@ -100,28 +105,33 @@ impl Account {
                 .map(|body| RawMessageBuilder::new(JsValue::from_str(body)).build_with_content_type(QueueContentType::Text))
                 .collect();
             queue.send_raw_batch(BatchMessageBuilder::new().messages(bodies).build()).await?;
-            commit::sent(&self.sql, messages.last_seq).map_err(|error| error.context.unwrap_or_default())?;
+            commit::sent(sql, messages.last_seq).map_err(stored)?;
         }
     }
 
-    async fn arm(&self, now: Millis) {
-        let copies = projection::waiting(&self.sql).is_ok_and(|waiting| waiting > 0).then(|| now.plus(1_000));
-        let next = commit::next_alarm(&self.sql, now).ok().flatten();
-        let at = match (copies, next) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+    /// True once every copy is written.
+    async fn write_copies(&self) -> bool {
+        let drained = match self.sql() {
+            Ok(sql) => self.copies.drain(&sql, &self.env).await.map_err(|why| Error::store("key-value store", why)),
+            Err(error) => Err(error),
         };
-        if let Some(at) = at
-            && let Err(error) = self.state.storage().set_alarm(ScheduledTime::new(js_sys::Date::new(&JsValue::from_f64(to_js(at))))).await
-        {
-            console_error!("the alarm could not be set: {error}");
-        }
+        drained.unwrap_or_else(|error| {
+            log(&error);
+            false
+        })
+    }
+
+    async fn wake_at(&self, at: Millis) -> Result<()> {
+        #[expect(clippy::cast_precision_loss, reason = "a moment fits in 53 bits")]
+        let at = js_sys::Date::new(&JsValue::from_f64(at.0 as f64));
+        self.state.storage().set_alarm(ScheduledTime::new(at)).await
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a moment fits in 53 bits")]
-fn to_js(at: Millis) -> f64 {
-    at.0 as f64
+/// Logs what the store said, and keeps it as the platform's error.
+fn stored(error: Error) -> worker::Error {
+    log(&error);
+    worker::Error::RustError(error.context.unwrap_or(error.message))
 }
 
 #[wasm_bindgen]
@@ -131,10 +141,10 @@ impl Account {
     pub fn commit(&self, batch: &str, now: f64) -> std::result::Result<String, JsValue> {
         let now = Millis::from_js(now);
         let request: CommitRequest = serde_json::from_str(batch).map_err(|error| JsValue::from_str(&error.to_string()))?;
-        let fail = |error: crate::error::Error| JsValue::from_str(&error.context.unwrap_or(error.message));
-        let reply = commit::commit(&self.sql, &request, now).map_err(fail)?;
-        let alarm = if request.seq > 0 { commit::next_alarm(&self.sql, now).map_err(fail)?.map_or(0, |at| at.0) } else { 0 };
+        let thrown = |error: Error| JsValue::from_str(&error.context.unwrap_or(error.message));
+        let sql = self.sql().map_err(thrown)?;
+        let reply = commit::commit(&sql, &request, now).map_err(thrown)?;
+        let alarm = if request.seq > 0 { commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0) } else { 0 };
         Ok(format!("{alarm}\n{}", serde_json::to_string(&reply).unwrap_or_default()))
     }
 }
-

@@ -6,7 +6,7 @@
 
 use worker::{Env, MessageBatch, MessageExt, QueueRetryOptions, QueueRetryOptionsBuilder, console_error, wasm_bindgen::JsValue};
 
-use super::{bindings, cold};
+use super::{bindings, sql::run_on_d1};
 use crate::{
     metering::{UsageEvent, rollup},
     time::Millis,
@@ -14,13 +14,6 @@ use crate::{
 
 /// Handles one delivery. Never fails: an error here would be a panic in the macro (all messages again).
 pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
-    let db = match env.d1(bindings::DB) {
-        Ok(db) => db,
-        Err(error) => {
-            console_error!("no database for usage events: {error}");
-            return batch.retry_all();
-        }
-    };
     let dead = batch.queue().ends_with(bindings::DEAD_LETTERS);
     let (mut taken, mut events) = (Vec::new(), Vec::new());
     for message in batch.raw_iter() {
@@ -33,10 +26,10 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
             why => {
                 let why = why.unwrap_or_else(|| "could not be written to the database in all tries".to_owned());
                 let now = Millis::from_js(js_sys::Date::now());
-                match cold::run(&db, vec![rollup::dead_letter(&message.id(), now, &batch.queue(), &why, &body)]).await {
-                    Ok(()) => message.ack(),
+                match run_on_d1(env, &[rollup::dead_letter(&message.id(), now, &batch.queue(), &why, &body)]).await {
+                    Ok(_) => message.ack(),
                     Err(error) => {
-                        console_error!("a dead letter could not be kept: {error}");
+                        console_error!("a dead letter could not be kept: {}", error.context.unwrap_or_default());
                         message.retry_with_options(&later(60));
                     }
                 }
@@ -47,10 +40,10 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
         return;
     }
     let inner: Vec<&str> = events.iter().filter_map(|body| body.strip_prefix('[')?.strip_suffix(']')).collect();
-    match cold::run(&db, rollup::statements(&format!("[{}]", inner.join(",")))).await {
-        Ok(()) => taken.iter().for_each(MessageExt::ack),
+    match run_on_d1(env, &rollup::statements(&format!("[{}]", inner.join(",")))).await {
+        Ok(_) => taken.iter().for_each(MessageExt::ack),
         Err(error) => {
-            console_error!("usage events could not be written: {error}");
+            console_error!("usage events could not be written: {}", error.context.unwrap_or_default());
             taken.iter().for_each(|message| message.retry_with_options(&later(10)));
         }
     }

@@ -6,9 +6,9 @@
 //!
 //! ```text
 //! L  ask..                                              ask = kv TAB key | account TAB org TAB json
-//! F  exchange url flags total,first,idle id  n header*n  m edit*m   flags: p(rivate) s(tream) n(ative)
+//! F  exchange url flags total,first,idle id  n header*n  m start,end,length*m  texts
+//!                                                       flags: p(rivate) s(tream) n(ative)
 //! N                                                     call `attempt`
-//! A  id  m edit*m                                       edit = start SP end SP text
 //! R  status  n header*n  body                           header = name: SP value
 //! ```
 
@@ -18,6 +18,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use worker::console_error;
 
 use crate::{
+    admin,
     dialect::openai_chat::StreamEnd,
     error::{Error, ErrorKind},
     framing::edit::Edit,
@@ -73,12 +74,19 @@ pub fn attempt(exchange: u32, body: &[u8], now: f64) -> String {
     with(|gateway| pack(gateway.attempt(exchange, body, Millis::from_js(now)), gateway))
 }
 
-/// A whole body from the provider. `retry_after`: seconds, negative where none was given.
+/// A whole body from the provider. `retry_after`: seconds, negative where none was given. Answers a
+/// letter `A` and the body for the client, or an effect in UTF-8.
 #[wasm_bindgen]
-pub fn answered(exchange: u32, status: u16, retry_after: f64, body: &[u8], now: f64) -> String {
+pub fn answered(exchange: u32, status: u16, retry_after: f64, body: &[u8], now: f64) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     let retry_after = (0.0..1e9).contains(&retry_after).then_some(retry_after as u32);
-    with(|gateway| pack(gateway.answered(exchange, status, retry_after, body, Millis::from_js(now)), gateway))
+    with(|gateway| match gateway.answered(exchange, status, retry_after, body, Millis::from_js(now)) {
+        Effect::Answer(mut body) => {
+            body.insert(0, b'A');
+            body
+        }
+        effect => pack(effect, gateway).into_bytes(),
+    })
 }
 
 /// No answer from the provider.
@@ -133,7 +141,7 @@ pub fn refuse(what: &str, user_agent: &str) -> String {
         other => Error::internal(other),
     };
     let mut out = String::new();
-    pack_reply(&pipeline::reply(&error, pipeline::wants_numeric_code(user_agent), None), &mut out);
+    pack_reply(&pipeline::reply(&error, admin::wants_numeric_code(user_agent), None), &mut out);
     out
 }
 
@@ -146,8 +154,8 @@ pub fn late_error(body: &str) -> Vec<u8> {
 
 /// The next batch for the account: its number, a line feed, its JSON. Nothing when there is none.
 #[wasm_bindgen]
-pub fn take_batch(all: bool, now: f64) -> Option<String> {
-    with(|gateway| gateway.take_batch(all, Millis::from_js(now))).map(|(seq, json)| format!("{seq}\n{json}"))
+pub fn take_batch(now: f64) -> Option<String> {
+    with(|gateway| gateway.take_batch(Millis::from_js(now))).map(|(seq, json)| format!("{seq}\n{json}"))
 }
 
 /// The account took a batch; `reply` is its JSON.
@@ -245,11 +253,8 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
             }
             pack_edits(&fetch.edits, &mut out);
         }
-        Effect::Answer { edits, id } => {
-            out.push('A');
-            push(&mut out, &[id.as_str()]);
-            pack_edits(&edits, &mut out);
-        }
+        // Goes as bytes; see `answered`.
+        Effect::Answer(_) => out.push('A'),
         Effect::Reply(reply) => pack_reply(&reply, &mut out),
     }
     out
@@ -271,8 +276,10 @@ fn pack_reply(reply: &Reply, out: &mut String) {
 fn pack_edits(edits: &[Edit], out: &mut String) {
     push(out, &[&edits.len().to_string()]);
     for edit in edits {
-        push(out, &[&edit.start.to_string(), " ", &edit.end.to_string(), " ", &edit.text]);
+        push(out, &[&edit.start.to_string(), ",", &edit.end.to_string(), ",", &edit.text.len().to_string()]);
     }
+    out.push('\n');
+    out.extend(edits.iter().map(|edit| edit.text.as_str()));
 }
 
 fn push(out: &mut String, parts: &[&str]) {

@@ -26,6 +26,7 @@ fn bindgen(input: PathBuf, out: PathBuf) -> Result<()> {
         .typescript(false)
         .reset_state_function(true)
         .force_enable_abort_handler(true)
+        .remove_name_section(true)
         .generate(&out)
         .with_context(|| format!("binding {}", input.display()))?;
     // Source-phase imports are not understood by every bundler yet; a plain import of a .wasm module
