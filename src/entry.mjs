@@ -97,8 +97,8 @@ async function infer(request, env, ctx) {
     }
     if (effect[0] !== "F") return reply(effect);
     const call = parseFetch(effect);
-    // Written down while it runs, unless it ends at once.
-    const noted = setTimeout(() => commit(env, ctx), 60);
+    // Written down while it runs, unless it ends at once or a flush is there to do it.
+    const noted = flushing === 0 ? setTimeout(() => commit(env, ctx), NOTE_MS) : undefined;
     refresh(call, env, ctx);
     if (call.stream) return await stream(call, body, env, ctx, noted);
     const response = await whole(call, body, env);
@@ -436,7 +436,7 @@ function lookUp(effect, env) {
     const asked = Date.now();
     try {
       if (kind === "kv") wasm.learn_kv(name, (await within(env.KV.get(name))) ?? undefined, Date.now());
-      else wasm.learn_account(name, await within(account(env, name).commit(request)), asked, Date.now());
+      else wasm.learn_account(name, await within(account(env, name).commit(utf8.encode(request))), asked, Date.now());
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       if (kind === "kv") wasm.kv_unavailable(name, String(error), Date.now());
@@ -468,6 +468,8 @@ function refresh(call, env, ctx) {
 // not be awaited here, and that request may die with it: after a while somebody else takes over.
 let flushing = 0;
 const MOST_PAUSE_MS = 50;
+// A little more than the age at which a running request is written down (metering::OPEN_AFTER_MS).
+const NOTE_MS = 60;
 
 function commit(env, ctx) {
   const now = Date.now();
@@ -477,14 +479,18 @@ function commit(env, ctx) {
 }
 
 async function flush(env, mine) {
-  for (let failures = 0; ; ) {
-    const batch = flushing === mine && !trapped ? wasm.take_batch(Date.now()) : undefined;
-    if (batch === undefined) break;
-    const at = batch.indexOf("\n");
-    const seq = Number(batch.slice(0, at));
+  for (let failures = 0; flushing === mine && !trapped; ) {
+    const batch = wasm.take_batch(Date.now());
+    if (batch === undefined) {
+      // Requests that run for long are written down too: by this flush, or by their own timer.
+      if (!wasm.untold()) break;
+      await scheduler.wait(NOTE_MS);
+      continue;
+    }
+    const seq = wasm.batch_number();
     const asked = Date.now();
     try {
-      wasm.batch_done(seq, await account(env, "default").commit(batch.slice(at + 1)), asked, Date.now());
+      wasm.batch_done(seq, await account(env, "default").commit(batch), asked, Date.now());
       failures = 0;
       // Writing takes at most a tenth of the time, so that busy traffic gathers in larger batches.
       await scheduler.wait(Math.min(9 * Math.max(1, Date.now() - asked), MOST_PAUSE_MS));

@@ -560,6 +560,11 @@ impl Gateway {
         self.commit.take(self.known.revision(crate::DEFAULT_ORG), &mut source, now)
     }
 
+    /// Whether requests run of which the account is yet to be told.
+    pub fn untold(&self) -> bool {
+        self.exchanges.values().any(|exchange| !exchange.told)
+    }
+
     /// The account's answer to a batch sent at `asked`.
     pub fn batch_done(&mut self, seq: u64, reply: CommitReply, asked: Millis, now: Millis) {
         self.commit.done(seq);

@@ -138,9 +138,9 @@ fn stored(error: Error) -> worker::Error {
 impl Account {
     /// Takes a batch: JSON of a [`CommitRequest`] in, `<alarm or 0>\n<JSON of the reply>` out. The
     /// caller (entry.mjs) sets the alarm.
-    pub fn commit(&self, batch: &str, now: f64) -> std::result::Result<String, JsValue> {
+    pub fn commit(&self, batch: &[u8], now: f64) -> std::result::Result<String, JsValue> {
         let now = Millis::from_js(now);
-        let request: CommitRequest = serde_json::from_str(batch).map_err(|error| JsValue::from_str(&error.to_string()))?;
+        let request: CommitRequest = serde_json::from_slice(batch).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let thrown = |error: Error| JsValue::from_str(&error.context.unwrap_or(error.message));
         let sql = self.sql().map_err(thrown)?;
         let reply = commit::commit(&sql, &request, now).map_err(thrown)?;

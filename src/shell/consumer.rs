@@ -8,7 +8,7 @@ use worker::{Env, MessageBatch, MessageExt, QueueRetryOptions, QueueRetryOptions
 
 use super::{bindings, sql::run_on_d1};
 use crate::{
-    metering::{UsageEvent, rollup},
+    metering::rollup,
     time::Millis,
 };
 
@@ -18,7 +18,7 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
     let (mut taken, mut events) = (Vec::new(), Vec::new());
     for message in batch.raw_iter() {
         let body = message.body().as_string().unwrap_or_default();
-        match unreadable(&body) {
+        match rollup::check(&body).err() {
             None if !dead => {
                 events.push(body);
                 taken.push(message);
@@ -51,9 +51,4 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
 
 fn later(seconds: u32) -> QueueRetryOptions {
     QueueRetryOptionsBuilder::new().with_delay_seconds(seconds).build()
-}
-
-/// Why a message's body is not a list of usage events, if it is not.
-fn unreadable(body: &str) -> Option<String> {
-    serde_json::from_str::<Vec<UsageEvent>>(body).err().map(|error| error.to_string())
 }

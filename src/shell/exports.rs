@@ -12,7 +12,7 @@
 //! R  status  n header*n  body                           header = name: SP value
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::console_error;
@@ -30,6 +30,7 @@ use crate::{
 
 thread_local! {
     static GATEWAY: RefCell<Option<Gateway>> = const { RefCell::new(None) };
+    static BATCH: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Runs with the isolate's gateway, which `configure` made.
@@ -152,10 +153,27 @@ pub fn late_error(body: &str) -> Vec<u8> {
     pipeline::late_error(body)
 }
 
-/// The next batch for the account: its number, a line feed, its JSON. Nothing when there is none.
+/// The next batch for the account, as bytes of JSON; [`batch_number`] tells its number. Nothing when
+/// there is none.
 #[wasm_bindgen]
-pub fn take_batch(now: f64) -> Option<String> {
-    with(|gateway| gateway.take_batch(Millis::from_js(now))).map(|(seq, json)| format!("{seq}\n{json}"))
+pub fn take_batch(now: f64) -> Option<Vec<u8>> {
+    let (seq, json) = with(|gateway| gateway.take_batch(Millis::from_js(now)))?;
+    BATCH.set(seq);
+    Some(json.into_bytes())
+}
+
+/// Number of the batch taken last.
+#[wasm_bindgen]
+pub fn batch_number() -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "nobody sends 2^53 batches")]
+    let seq = BATCH.get() as f64;
+    seq
+}
+
+/// Whether requests run of which the account is yet to be told.
+#[wasm_bindgen]
+pub fn untold() -> bool {
+    with(|gateway| gateway.untold())
 }
 
 /// The account took a batch; `reply` is its JSON.

@@ -4,7 +4,8 @@
 //! refused by both. Every call that may throw is bound with `catch`: an exception that escapes an
 //! import would leave its caller hanging.
 
-use js_sys::{Array, JSON};
+use js_sys::{Array, Object};
+use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{Env, SqlStorage};
 
@@ -40,10 +41,27 @@ impl Sql for ObjectSql {
         let storage: &Storage = self.0.as_ref().unchecked_ref();
         let bindings: Array = params.iter().map(to_js).collect();
         let rows = storage.exec(statement, &bindings).and_then(|cursor| cursor.to_array()).map_err(thrown)?;
-        // As JSON, because there numbers that are whole arrive as whole numbers.
-        let text = JSON::stringify(&rows).map_err(thrown)?;
-        serde_json::from_str(&String::from(text)).map_err(|error| SqlError(error.to_string()))
+        Ok(Array::from(&rows).iter().map(|row| from_js(&row)).collect())
     }
+}
+
+fn from_js(row: &JsValue) -> Row {
+    let entries = Object::entries(row.unchecked_ref());
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let entry: Array = entry.unchecked_into();
+            let value = entry.get(1);
+            let value = match value.as_f64() {
+                // Whole numbers arrive as floats, too.
+                #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+                Some(number) if number.fract() == 0.0 && number.abs() < 9e15 => Value::from(number as i64),
+                Some(number) => Value::from(number),
+                None => value.as_string().map_or(Value::Null, Value::from),
+            };
+            Some((entry.get(0).as_string()?, value))
+        })
+        .collect()
 }
 
 /// Runs statements on D1 as one atomic batch, and gives the rows of each.

@@ -26,7 +26,7 @@ fn bindgen(input: PathBuf, out: PathBuf) -> Result<()> {
         .typescript(false)
         .reset_state_function(true)
         .force_enable_abort_handler(true)
-        .remove_name_section(true)
+        .remove_name_section(std::env::var_os("SLUICE_KEEP_NAMES").is_none())
         .generate(&out)
         .with_context(|| format!("binding {}", input.display()))?;
     // Source-phase imports are not understood by every bundler yet; a plain import of a .wasm module
