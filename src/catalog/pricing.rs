@@ -94,23 +94,28 @@ pub struct Tokens {
     /// All of the answer.
     pub completion: u64,
     /// Of the prompt: read from the provider's cache.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cached: u64,
     /// Of the prompt: written to the provider's cache.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write: u64,
     /// Of the prompt: audio.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub prompt_audio: u64,
     /// Of the answer: reasoning.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
     /// Of the answer: audio.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub completion_audio: u64,
     /// Of the answer: images.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub completion_image: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The cost of a request, rounded once.

@@ -30,8 +30,10 @@ pub struct Attempt {
     /// Model id.
     pub model: String,
     /// HTTP status of the answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Why it failed, if it did ([`crate::routing::fallback::Cause::name`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// To the head and, in streams, the first content.
     pub latency_ms: i64,
@@ -65,6 +67,7 @@ pub struct UsageEvent {
     /// The provider's name of the model.
     pub upstream_model: String,
     /// The provider's id of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_id: Option<String>,
     /// A stream was asked for.
     pub streamed: bool,
@@ -75,12 +78,16 @@ pub struct UsageEvent {
     /// Status the client got.
     pub status: u16,
     /// OpenRouter's word for the error, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
     /// Why the answer ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
     /// The same in the provider's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native_finish_reason: Option<String>,
     /// From dispatch to the first content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttft_ms: Option<i64>,
     /// From the request to the head of the answer.
     pub latency_ms: i64,
@@ -91,14 +98,19 @@ pub struct UsageEvent {
     /// The provider did not say: derived from bytes.
     pub estimated: bool,
     /// What it costs; `None` where the endpoint has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<NanoUsd>,
     /// Of that, the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cost_nano: Option<NanoUsd>,
     /// Of that, the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_cost_nano: Option<NanoUsd>,
     /// What the provider's cache saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_discount_nano: Option<NanoUsd>,
     /// What the provider itself says it charges, in USD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_cost_usd: Option<f64>,
     /// Which catalog row priced it.
     pub price_version: String,
@@ -107,16 +119,22 @@ pub struct UsageEvent {
     /// Every try.
     pub attempts: Vec<Attempt>,
     /// The operator's end user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// The client's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
     /// The client's site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_referer: Option<String>,
     /// The client's name for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_title: Option<String>,
     /// The provider's service tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
 }
 
@@ -144,6 +162,6 @@ pub(crate) mod tests {
         let event = event(1);
         let text = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<UsageEvent>(&text).unwrap(), event);
-        assert!(text.len() < 1_200, "{}", text.len());
+        assert!(text.len() < 1_000, "{}", text.len());
     }
 }

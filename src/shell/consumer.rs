@@ -6,7 +6,10 @@
 
 use worker::{Env, MessageBatch, MessageExt, QueueRetryOptions, QueueRetryOptionsBuilder, console_error, wasm_bindgen::JsValue};
 
-use super::{bindings, sql::run_on_d1};
+use super::{
+    bindings,
+    sql::{run_on_d1, text_of},
+};
 use crate::{
     metering::rollup,
     time::Millis,
@@ -17,7 +20,7 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
     let dead = batch.queue().ends_with(bindings::DEAD_LETTERS);
     let (mut taken, mut events) = (Vec::new(), Vec::new());
     for message in batch.raw_iter() {
-        let body = message.body().as_string().unwrap_or_default();
+        let body = text_of(&message.body()).unwrap_or_default();
         match rollup::check(&body).err() {
             None if !dead => {
                 events.push(body);

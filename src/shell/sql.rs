@@ -4,7 +4,7 @@
 //! refused by both. Every call that may throw is bound with `catch`: an exception that escapes an
 //! import would leave its caller hanging.
 
-use js_sys::{Array, Object};
+use js_sys::{Array, JsString, Object, Uint8Array};
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{Env, SqlStorage};
@@ -18,6 +18,13 @@ use crate::{
 extern "C" {
     type Storage;
     type Cursor;
+    type TextEncoder;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+
+    #[wasm_bindgen(method)]
+    fn encode(this: &TextEncoder, text: &JsString) -> Uint8Array;
 
     #[wasm_bindgen(structural, method, catch, variadic)]
     fn exec(this: &Storage, query: &str, bindings: &Array) -> Result<Cursor, JsValue>;
@@ -57,7 +64,7 @@ fn from_js(row: &JsValue) -> Row {
                 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
                 Some(number) if number.fract() == 0.0 && number.abs() < 9e15 => Value::from(number as i64),
                 Some(number) => Value::from(number),
-                None => value.as_string().map_or(Value::Null, Value::from),
+                None => text_of(&value).map_or(Value::Null, Value::from),
             };
             Some((entry.get(0).as_string()?, value))
         })
@@ -75,6 +82,15 @@ pub async fn run_on_d1(env: &Env, statements: &[Statement]) -> Result<Vec<Vec<Ro
     }
     let results = database.batch(prepared).await.map_err(failed)?;
     results.iter().map(|result| result.results::<Row>().map_err(failed)).collect()
+}
+
+/// The text a value is. Long ones cross as bytes: the usual way goes character by character.
+pub fn text_of(value: &JsValue) -> Option<String> {
+    let text: &JsString = value.dyn_ref()?;
+    if text.length() < 512 {
+        return value.as_string();
+    }
+    String::from_utf8(TextEncoder::new().encode(text).to_vec()).ok()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nothing beyond 2^53 is stored")]
