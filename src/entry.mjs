@@ -8,6 +8,7 @@ import * as wasm from "../build/bindgen/sluice.js";
 const INFERENCE = new Set(["/v1/chat/completions", "/api/v1/chat/completions"]);
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_ANSWER = 64 * 1024 * 1024;
+const LONG_BODY = 128 * 1024;
 // A stream that is silent for so long, before its first content or later, gets a comment: proxies
 // keep it open, and a client that has gone is noticed.
 const KEEPALIVE_MS = 10_000;
@@ -81,6 +82,7 @@ async function other(path, request, env, ctx) {
 // --- One inference request -----------------------------------------------------------------------
 
 async function infer(request, env, ctx) {
+  let call;
   try {
     ready(env);
     const h = request.headers;
@@ -96,7 +98,7 @@ async function infer(request, env, ctx) {
       effect = wasm.begin(head, body, Date.now());
     }
     if (effect[0] !== "F") return reply(effect);
-    const call = parseFetch(effect);
+    call = parseFetch(effect);
     // Written down while it runs, unless it ends at once or a flush is there to do it.
     const noted = flushing === 0 ? setTimeout(() => commit(env, ctx), NOTE_MS) : undefined;
     refresh(call, env, ctx);
@@ -107,6 +109,7 @@ async function infer(request, env, ctx) {
     return response;
   } catch (error) {
     noteTrap(error);
+    if (call !== undefined && !trapped) wasm.abandon(call.exchange, Date.now());
     return internal(request);
   }
 }
@@ -153,7 +156,8 @@ function unreachable(call, error, timedOut) {
 // A request whose answer is a stream. Nothing is promised to the client before the first content, so
 // that another provider can still take over; but after a while a comment is, to keep it waiting.
 async function stream(call, body, env, ctx, noted) {
-  const opening = open(call, body, env);
+  const client = { gone: false, abort: null };
+  const opening = open(call, body, env, client);
   let timer;
   const waited = new Promise((done) => (timer = setTimeout(done, KEEPALIVE_MS)));
   const opened = await Promise.race([opening, waited]);
@@ -162,15 +166,17 @@ async function stream(call, body, env, ctx, noted) {
   commit(env, ctx);
   if (opened?.effect !== undefined) return reply(opened.effect);
   const { readable, writable } = new IdentityTransformStream();
-  ctx.waitUntil(opened === undefined ? late(opening, writable, env, ctx) : relay(opened, writable, env, ctx));
+  ctx.waitUntil(opened === undefined ? late(opening, client, writable, env, ctx) : relay(opened, writable, env, ctx));
   const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-generation-id": call.id };
   return new Response(readable, { headers });
 }
 
-// Attempts until a stream has shown content: {call, reader, held, ended, abort, client} or {effect}.
-async function open(call, body, env) {
+// Attempts until a stream has shown content: {call, reader, held, ended, abort, client} or {effect}, or
+// neither when the client has gone meanwhile.
+async function open(call, body, env, waiting) {
   for (;;) {
     const abort = new AbortController();
+    waiting.abort = () => abort.abort();
     const timer = setTimeout(() => abort.abort(), call.first);
     let effect;
     try {
@@ -195,6 +201,10 @@ async function open(call, body, env) {
         abort.abort();
       }
     } catch (error) {
+      if (waiting.gone) {
+        wasm.stream_end(call.exchange, CLIENT_GONE, Date.now());
+        return {};
+      }
       effect = unreachable(call, error, abort.signal.aborted);
     } finally {
       clearTimeout(timer);
@@ -206,37 +216,41 @@ async function open(call, body, env) {
 }
 
 // The client was promised a stream before anything came.
-async function late(opening, writable, env, ctx) {
+async function late(opening, client, writable, env, ctx) {
   const writer = writable.getWriter();
-  let gone = false;
-  const tick = setInterval(() => writer.write(COMMENT).catch(() => (gone = true)), KEEPALIVE_MS);
-  writer.write(COMMENT).catch(() => (gone = true));
+  const comment = () => writer.write(COMMENT).catch(() => {
+    client.gone = true;
+    client.abort();
+  });
+  const tick = setInterval(comment, KEEPALIVE_MS);
+  comment();
   const opened = await opening;
   clearInterval(tick);
-  if (opened.effect === undefined) {
+  if (opened.call !== undefined) {
     writer.releaseLock();
     return relay(opened, writable, env, ctx);
   }
-  if (!gone) {
-    const text = opened.effect.slice(opened.effect.lastIndexOf("\n") + 1);
-    await writer.write(wasm.late_error(text)).catch(() => {});
+  if (opened.effect !== undefined) {
+    await writer.write(wasm.late_error(opened.effect.split("\n").at(-1))).catch(() => {});
     await writer.close().catch(() => {});
   }
   commit(env, ctx);
 }
 
-// From the first content to the end. `watch` is what runs beside the bytes: time limits, comments,
-// word to the account that the stream is alive.
+// From the first content to the end. Beside the bytes runs a watch: time limits, comments in long
+// silences, word to the account that the stream is alive.
 async function relay({ call, reader, held, ended, abort, client }, writable, env, ctx) {
   const begun = life;
-  const watch = { since: Date.now(), started: Date.now(), timedOut: false, gone: false, comment: null };
+  const watch = { chunks: 0, seen: 0, silent: 0, started: Date.now(), timedOut: false, gone: false, writing: false, comment: null };
   const tick = setInterval(() => {
-    const now = Date.now();
-    if ((watch.since > 0 && now - watch.since > call.idle) || now - watch.started > call.total) {
+    // A client that reads slowly is not a provider that is silent.
+    watch.silent = watch.writing || watch.chunks !== watch.seen ? 0 : watch.silent + TICK_MS;
+    watch.seen = watch.chunks;
+    if (watch.silent >= call.idle || Date.now() - watch.started > call.total) {
       watch.timedOut = true;
       abort.abort();
-    } else if (watch.comment !== null && watch.since > 0 && now - watch.since >= KEEPALIVE_MS) {
-      watch.comment();
+    } else if (watch.silent > 0 && watch.silent % KEEPALIVE_MS === 0) {
+      watch.comment?.();
     }
     commit(env, ctx);
   }, TICK_MS);
@@ -268,31 +282,31 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
 
 async function relayEdited(call, reader, held, writable, ended, watch, begun) {
   const writer = writable.getWriter();
-  const write = async (bytes) => {
-    watch.since = 0;
-    try {
-      await writer.write(bytes);
-    } catch (error) {
-      watch.gone = true;
-      throw error;
-    }
-    watch.since = Date.now();
-  };
   watch.comment = () => writer.write(COMMENT).catch(() => {
     watch.gone = true;
     reader.cancel().catch(() => {});
   });
   try {
-    if (held.length > 0) await write(concat(held));
+    watch.writing = true;
+    if (held.length > 0) await writer.write(concat(held));
+    watch.writing = false;
     while (!ended) {
       const { done, value } = await reader.read();
-      if (watch.gone) throw new Error("the client has gone");
       if (done) break;
       if (begun !== life) throw new Error("the instance has changed");
-      const out = wasm.chunk(call.exchange, value, Date.now());
-      if (out.length > 1) await write(out.subarray(1));
+      watch.chunks++;
+      const out = wasm.chunk(call.exchange, value, 0);
+      if (out.length > 1) {
+        watch.writing = true;
+        await writer.write(out.subarray(1));
+        watch.writing = false;
+      }
       ended = out[0] >= 2;
     }
+    if (watch.gone) throw new Error("the client has gone");
+  } catch (error) {
+    watch.gone ||= watch.writing;
+    throw error;
   } finally {
     watch.comment = null;
     writer.releaseLock();
@@ -314,17 +328,21 @@ async function relayNative(call, reader, client, writable, ended, watch, begun) 
       if (watch.gone) await reader.cancel().catch(() => {});
     },
   );
-  let buffer = new Uint8Array(65536);
-  for (;;) {
-    if (!ended) await scheduler.wait(100);
-    watch.since = Date.now();
-    const { done, value } = await reader.read(buffer);
-    if (done || watch.gone) break;
-    if (begun !== life) throw new Error("the instance has changed");
-    if (wasm.chunk(call.exchange, value, Date.now())[0] >= 2) ended = true;
-    buffer = new Uint8Array(value.buffer);
+  try {
+    let buffer = new Uint8Array(65536);
+    for (;;) {
+      if (!ended) await scheduler.wait(100);
+      const { done, value } = await reader.read(buffer);
+      if (done || watch.gone) break;
+      if (begun !== life) throw new Error("the instance has changed");
+      watch.chunks++;
+      if (wasm.chunk(call.exchange, value, Date.now())[0] >= 2) ended = true;
+      buffer = new Uint8Array(value.buffer);
+    }
+  } finally {
+    // Until then the writable is the pipe's.
+    await pipe;
   }
-  await pipe;
   if (!piped.ok) throw piped.error;
 }
 
@@ -356,7 +374,7 @@ function parseFetch(effect) {
 }
 
 function send(call, body, env, signal) {
-  const init = { method: "POST", headers: call.headers, body: splice(body, call.lines, call.edits), redirect: "manual", signal };
+  const init = { method: "POST", headers: call.headers, body: edited(body, call.lines, call.edits), redirect: "manual", signal };
   // Private addresses are reached through a binding of their own; at the edge there are none to reach.
   return call.private && env.PRIVATE_NETWORK !== undefined ? env.PRIVATE_NETWORK.fetch(call.url, init) : fetch(call.url, init);
 }
@@ -379,24 +397,31 @@ const utf8 = new TextEncoder();
 const utf8Text = new TextDecoder();
 
 // The bytes with the edits made that stand in `lines` from `at` on: their number, one a line as
-// `start,end,length`, then all their texts as one.
-function splice(bytes, lines, at) {
+// `start,end,length`, then all their texts as one. A long body is not copied for them but sent in parts.
+function edited(bytes, lines, at) {
   const count = Number(lines[at]);
   if (count === 0) return bytes;
   const texts = utf8.encode(lines[at + count + 1]);
-  const edits = lines.slice(at + 1, at + count + 1).map((line) => line.split(",").map(Number));
-  const whole = new Uint8Array(edits.reduce((size, [start, end]) => size + start - end, bytes.length + texts.length));
-  let [from, to, text] = [0, 0, 0];
-  for (const [start, end, length] of edits) {
-    whole.set(bytes.subarray(from, start), to);
-    to += start - from;
-    whole.set(texts.subarray(text, text + length), to);
-    to += length;
+  const parts = [];
+  let [from, text, size] = [0, 0, bytes.length + texts.length];
+  for (let n = at + 1; n <= at + count; n++) {
+    const [start, end, length] = lines[n].split(",").map(Number);
+    parts.push(bytes.subarray(from, start), texts.subarray(text, text + length));
+    size += start - end;
     text += length;
     from = end;
   }
-  whole.set(bytes.subarray(from), to);
-  return whole;
+  parts.push(bytes.subarray(from));
+  return size < LONG_BODY ? concat(parts, size) : inParts(parts, size);
+}
+
+function inParts(parts, size) {
+  const { readable, writable } = new FixedLengthStream(size);
+  const writer = writable.getWriter();
+  // A provider that does not take the body says so by its answer, or by none.
+  for (const part of parts) if (part.length > 0) writer.write(part).catch(() => {});
+  writer.close().catch(() => {});
+  return readable;
 }
 
 function concat(parts, size = parts.reduce((sum, part) => sum + part.length, 0)) {
@@ -527,6 +552,9 @@ function durable(name, methods) {
       } catch (error) {
         if (error instanceof WebAssembly.RuntimeError) noteTrap(error);
         throw error;
+      } finally {
+        // Rust may have moved the alarm: only `commit` knows what it set.
+        if (method !== "commit") this.armed = 0;
       }
     };
   }

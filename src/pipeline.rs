@@ -261,7 +261,7 @@ impl Gateway {
         let mut models = Vec::new();
         for (index, text) in slugs.iter().enumerate() {
             let field = if index == 0 { "model".to_owned() } else { "models".to_owned() };
-            let slug = Slug::parse(text).map_err(|why| Error::invalid(field, format!("{text:?} is not a model: {why}")))?;
+            let slug = Slug::parse(text).map_err(|why| Error::invalid(field, format!("{:?} is not a model: {why}", short(text))))?;
             let model = match self.known.model(&slug.id, now) {
                 Lookup::Found(model) => Some(model),
                 Lookup::Absent => None,
@@ -391,7 +391,7 @@ impl Gateway {
             return Err(Error::internal("dispatch to an endpoint that is not there"));
         };
         exchange.attempt_started = now;
-        exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native, now));
+        exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native));
         let edits = match openai_chat::outbound_edits(call, endpoint, row) {
             Ok(edits) => edits,
             Err(error) => return Ok(self.give_up(number, &error, now)),
@@ -521,6 +521,11 @@ impl Gateway {
         let reply = reply(error, exchange.numeric_code, Some(&exchange.id));
         self.settle(number, Outcome::Error, error.status(), Some(error.kind), ResponseFacts::default(), None, now);
         Effect::Reply(reply)
+    }
+
+    /// The shell failed at a request.
+    pub fn abandon(&mut self, number: u32, now: Millis) {
+        self.settle(number, Outcome::Error, 500, Some(ErrorKind::Internal), ResponseFacts::default(), None, now);
     }
 
     // Step 7: settle.
@@ -664,6 +669,7 @@ impl Exchange {
             provider: target.map_or_else(String::new, |t| t.provider.row.name.clone()),
             pricing: target.and_then(|t| t.endpoint()?.pricing.clone()),
             estimated_prompt: self.estimated_prompt,
+            created: self.started.seconds(),
             metadata: None,
         }
     }
@@ -849,7 +855,13 @@ fn unknown_key() -> Error {
     KeyRecord::refuse("This API key is not known: it may have been deleted. Ask whoever manages the gateway for a new one.")
 }
 
+/// Enough of a name to know it again.
+fn short(name: &str) -> &str {
+    name.char_indices().nth(100).map_or(name, |(end, _)| name.get(..end).unwrap_or(name))
+}
+
 fn unknown_model(slug: &Slug, name: &str) -> Error {
+    let name = short(name);
     if let Some(variant) = slug.unknown_variant() {
         let message = format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.");
         return Error::new(ErrorKind::ModelNotFound, message).param("model").code("unknown_variant");

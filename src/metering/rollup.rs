@@ -78,6 +78,14 @@ struct Required<'e> {
     org: Cow<'e, str>,
     #[serde(borrow)]
     key_hash: Cow<'e, str>,
+    #[serde(rename = "workspace_id", borrow)]
+    _workspace_id: Cow<'e, str>,
+    #[serde(rename = "outcome", borrow)]
+    _outcome: Cow<'e, str>,
+    #[serde(rename = "cancelled")]
+    _cancelled: bool,
+    #[serde(rename = "estimated")]
+    _estimated: bool,
     #[serde(rename = "created_at")]
     _created_at: i64,
     #[serde(rename = "status")]

@@ -26,8 +26,8 @@ use crate::{
     time::Millis,
 };
 
-/// Copies that KV did not take are offered again after so long.
-const RETRY_COPIES_MS: i64 = 2_000;
+/// What KV or the queue did not take is offered again after so long.
+const RETRY_MS: i64 = 2_000;
 
 /// The object.
 #[durable_object(alarm)]
@@ -57,7 +57,8 @@ impl worker::DurableObject for Account {
             log(error);
         } else if request.method != "GET" {
             // Armed before anything can fail, in the same write as the change itself.
-            self.wake_at(now.plus(RETRY_COPIES_MS)).await?;
+            let events = self.sql().and_then(|sql| commit::next_alarm(&sql, now)).map_err(stored)?;
+            self.wake_at(events.unwrap_or(Millis(i64::MAX)).min(now.plus(RETRY_MS))).await?;
             self.write_copies().await;
         }
         Response::from_json(&admin::respond(answer))
@@ -65,13 +66,13 @@ impl worker::DurableObject for Account {
 
     async fn alarm(&self) -> Result<Response> {
         let now = Millis::from_js(js_sys::Date::now());
-        let copied = self.write_copies().await;
         let sql = self.sql().map_err(stored)?;
         commit::sweep(&sql, now).map_err(stored)?;
-        self.send_events(&sql).await?;
-        let copies = (!copied).then(|| now.plus(RETRY_COPIES_MS));
-        let events = commit::next_alarm(&sql, now).map_err(stored)?;
-        if let Some(at) = copies.into_iter().chain(events).min() {
+        // What fails is tried again by an alarm of our own: the platform gives up after a few.
+        let done = [self.write_copies().await, self.send_events(&sql).await];
+        let again = done.contains(&false).then(|| now.plus(RETRY_MS));
+        let events = if again.is_some() { None } else { commit::next_alarm(&sql, now).map_err(stored)? };
+        if let Some(at) = again.or(events) {
             self.wake_at(at).await?;
         }
         Response::empty()
@@ -90,9 +91,13 @@ impl Account {
         Ok(sql)
     }
 
-    /// Sends waiting events to the queue until there are none. An error makes the platform call the
-    /// alarm again, later and later.
-    async fn send_events(&self, sql: &ObjectSql) -> Result<()> {
+    /// Sends waiting events to the queue; true once there are none.
+    async fn send_events(&self, sql: &ObjectSql) -> bool {
+        let sent = self.try_send_events(sql).await;
+        sent.map_err(|error| log(&Error::store("usage queue", error.to_string()))).is_ok()
+    }
+
+    async fn try_send_events(&self, sql: &ObjectSql) -> Result<()> {
         let queue = self.env.queue(bindings::USAGE_QUEUE)?;
         loop {
             let messages = commit::next_messages(sql).map_err(stored)?;

@@ -134,6 +134,12 @@ pub fn stream_end(exchange: u32, end: u8, now: f64) -> Vec<u8> {
     out
 }
 
+/// The shell failed at a request: it is recorded as failed.
+#[wasm_bindgen]
+pub fn abandon(exchange: u32, now: f64) {
+    with(|gateway| gateway.abandon(exchange, Millis::from_js(now)));
+}
+
 /// A refusal that needs no gateway state: `too_large` or `internal`, packed as a reply.
 #[wasm_bindgen]
 pub fn refuse(what: &str, user_agent: &str) -> String {

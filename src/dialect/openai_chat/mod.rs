@@ -12,4 +12,4 @@ mod stream;
 pub use error::{ProviderError, read_error};
 pub use request::{Call, outbound_edits, parse};
 pub use response::{Answer, Finish, ResponseFacts, Usage, estimate_tokens, read_answer};
-pub use stream::{Relay, StreamEnd, error_event};
+pub use stream::{Relay, StreamEnd};

@@ -30,6 +30,8 @@ pub struct Finish {
     pub pricing: Option<Pricing>,
     /// What the prompt may have been, in tokens, if the provider does not say.
     pub estimated_prompt: u64,
+    /// When the request came, in Unix seconds: `created`, where the provider does not say.
+    pub created: i64,
     /// The routing story as JSON, where the client asked for it: `openrouter_metadata`.
     pub metadata: Option<String>,
 }
@@ -107,6 +109,13 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     changed.set("id", quote(&finish.id));
     changed.set("model", quote(&finish.model));
     changed.set("provider", quote(&finish.provider));
+    // What OpenRouter's SDKs insist on and some providers leave out.
+    let expected = [("object", "\"chat.completion\"".to_owned()), ("created", finish.created.to_string()), ("system_fingerprint", "null".to_owned())];
+    for (key, json) in expected {
+        if object.get(key).is_none() {
+            changed.set(key, json);
+        }
+    }
     if let Some(metadata) = &finish.metadata {
         changed.set("openrouter_metadata", metadata.clone());
     }
@@ -239,6 +248,7 @@ pub(super) mod tests {
             provider: "P".to_owned(),
             pricing: serde_json::from_str(r#"{"prompt":"0.000001","completion":"0.000002"}"#).unwrap(),
             estimated_prompt: 9,
+            created: 7,
             metadata: None,
         }
     }

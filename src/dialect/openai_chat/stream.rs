@@ -10,6 +10,8 @@
 //! Until the first content nothing may be written: another provider may still take over. What came
 //! before it (role, empty deltas, comments) is held back and goes out with it.
 
+use memchr::memmem;
+
 use super::{
     error::ProviderError,
     response::{Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json},
@@ -30,8 +32,8 @@ use crate::{
 pub struct Relay {
     finish: Finish,
     native: bool,
-    created: i64,
     splitter: Splitter,
+    prefix: Prefix,
     /// The closing chunk as the provider sent it, to be completed with cost.
     closing: Option<Vec<u8>>,
     reported: Option<Usage>,
@@ -42,6 +44,50 @@ pub struct Relay {
     /// Why it cannot go on.
     failure: Option<(Cause, ProviderError)>,
     done: bool,
+}
+
+/// What all content chunks of a stream begin with, as it came and as it goes out: everything before the
+/// choices, which most providers write the same each time. A chunk that begins so and holds neither a
+/// finish reason nor usage needs no reading: most chunks of a stream are passed on at the cost of two
+/// comparisons and a copy.
+#[derive(Debug, Default)]
+struct Prefix {
+    came: Vec<u8>,
+    goes: Vec<u8>,
+    /// Bytes of a chunk beside its content.
+    frame: usize,
+    learned: u8,
+}
+
+impl Prefix {
+    /// Learns from an event that was read: `choices` is where its choices begin.
+    fn learn(&mut self, event: &[u8], choices: usize, edits_before: &[u8], content: usize) {
+        self.learned += 1;
+        self.came = event.get(..choices).unwrap_or_default().to_vec();
+        self.goes = edits_before.to_vec();
+        self.frame = event.len().saturating_sub(choices + content);
+    }
+
+    /// The rest of an event that begins so and has nothing in it that must be read.
+    fn rest_of<'e>(&self, event: &'e [u8]) -> Option<&'e [u8]> {
+        let rest = event.strip_prefix(&self.came[..]).filter(|_| !self.came.is_empty())?;
+        let plain = |needle: &[u8]| memmem::find(rest, needle).is_none();
+        // `"usage":{` and `"finish_reason":"`, however they are spaced; "error" in any place.
+        let whole = rest.trim_ascii_end().ends_with(b"}");
+        (whole && plain(b"\"error\"") && NULLS.iter().all(|(name, null)| absent_or_null(rest, name, null))).then_some(rest)
+    }
+}
+
+/// Members that must be absent or null in a chunk that is not read.
+const NULLS: [(&[u8], &[u8]); 2] = [(b"\"finish_reason\"", b"null"), (b"\"usage\"", b"null")];
+
+/// Whether every `name` in the text is followed by a colon and `null`. A name inside of a string value
+/// is not told apart: such a chunk is read, which is always right.
+fn absent_or_null(text: &[u8], name: &[u8], null: &[u8]) -> bool {
+    memmem::find_iter(text, name).all(|at| {
+        let after = text.get(at + name.len()..).unwrap_or_default().trim_ascii_start();
+        after.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(null))
+    })
 }
 
 /// How a stream ended, as seen from outside of it.
@@ -59,12 +105,12 @@ pub enum StreamEnd {
 
 impl Relay {
     /// Nothing has come yet.
-    pub fn new(finish: Finish, native: bool, now: Millis) -> Self {
+    pub fn new(finish: Finish, native: bool) -> Self {
         Self {
             finish,
             native,
-            created: now.seconds(),
             splitter: Splitter::default(),
+            prefix: Prefix::default(),
             closing: None,
             reported: None,
             facts: ResponseFacts::default(),
@@ -108,6 +154,14 @@ impl Relay {
         if self.done || self.failure.is_some() {
             return;
         }
+        if !self.native
+            && let Some(rest) = self.prefix.rest_of(event)
+        {
+            self.content_bytes += rest.len().saturating_sub(self.prefix.frame);
+            out.extend_from_slice(&self.prefix.goes);
+            out.extend_from_slice(rest);
+            return;
+        }
         let Some(data) = sse::data(event) else {
             // A comment, or an event without data: nothing to read, nothing to change.
             if !self.native {
@@ -132,7 +186,10 @@ impl Relay {
         }
         match (edits, data.start) {
             (None, _) => self.closing = Some(data.bytes.into_owned()),
-            (Some(edits), Some(start)) => write_edited(event, start, &edits, out),
+            (Some(edits), Some(start)) => {
+                self.learn_prefix(event, &object, start, &edits);
+                write_edited(event, start, &edits, out);
+            }
             (Some(edits), None) => {
                 // Data over several lines: line feeds between JSON tokens are mere white space.
                 let json: Vec<u8> = apply(&data.bytes, &edits).into_iter().map(|b| if b == b'\n' { b' ' } else { b }).collect();
@@ -141,6 +198,26 @@ impl Relay {
                 out.extend_from_slice(b"\n\n");
             }
         }
+    }
+
+    /// Remembers what this chunk begins with, once content flows: only if everything that is set lies
+    /// before the choices, and nothing behind them was changed.
+    fn learn_prefix(&mut self, event: &[u8], object: &Object<'_>, data_start: usize, edits: &[Edit]) {
+        let Some(choices) = object.get("choices") else { return };
+        // A provider that writes each chunk differently is not learned from for ever.
+        if self.prefix.learned > 4 || self.first_content_at.is_none() || edits.iter().any(|edit| edit.start >= choices.start) {
+            return;
+        }
+        let mut before = Vec::with_capacity(choices.start + 96);
+        let head = event.get(..data_start + choices.start).unwrap_or_default();
+        write_edited(head, data_start, edits, &mut before);
+        let content = self.content_bytes_of(choices);
+        self.prefix.learn(event, data_start + choices.start, &before, content);
+    }
+
+    fn content_bytes_of(&self, choices: &Value<'_>) -> usize {
+        let deltas = choices.items().into_iter().filter_map(|choice| choice.object()?.get("delta").copied());
+        deltas.flat_map(|delta| delta.members()).filter(|member| member.key != "role").map(|member| member.value.text.len()).sum()
     }
 
     /// Reads a chunk object. `None`: it is the closing chunk, to be kept for the end.
@@ -168,8 +245,14 @@ impl Relay {
         }
         let mut changed = ObjectEdits::new(object);
         changed.set("id", quote(&self.finish.id));
-        changed.set("model", quote(&self.finish.model));
-        changed.set("provider", quote(&self.finish.provider));
+        let (model, provider) = (quote(&self.finish.model), quote(&self.finish.provider));
+        if object.get("provider").is_none() && object.get("model").is_some() {
+            // Beside the model: what stands before the choices is the same in every chunk.
+            changed.set("model", format!("{model},\"provider\":{provider}"));
+        } else {
+            changed.set("model", model);
+            changed.set("provider", provider);
+        }
         if usage.is_some() {
             changed.cut(|key| key == "usage");
         }
@@ -227,7 +310,7 @@ impl Relay {
         let cost = self.finish.pricing.as_ref().map(|pricing| pricing.cost(&self.facts.usage.tokens));
         if let Some((cause, error)) = &self.failure {
             let usage = usage_json(&self.facts.usage, cost.as_ref());
-            out.extend_from_slice(&error_event(&self.finish, self.created, *cause, error, Some(&usage)));
+            out.extend_from_slice(&error_event(&self.finish, *cause, error, Some(&usage)));
             self.facts.finish_reason = Some("error".to_owned());
         } else if !self.native {
             self.write_closing(cost.as_ref(), out);
@@ -263,7 +346,7 @@ impl Relay {
             let chunk = format!(
                 "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
                  \"choices\":[],\"usage\":{usage}{metadata}}}",
-                self.created
+                self.finish.created
             );
             out.extend_from_slice(chunk.as_bytes());
         }
@@ -282,7 +365,7 @@ fn write_edited(event: &[u8], data_start: usize, edits: &[Edit], out: &mut Vec<u
 }
 
 /// The event that ends a broken stream, in OpenRouter's shape.
-pub fn error_event(finish: &Finish, created: i64, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
+fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
     let facts = error.kind(cause.verdict().kind).facts();
     let what = match cause {
         Cause::Timeout => "sent nothing for too long",
@@ -297,7 +380,7 @@ pub fn error_event(finish: &Finish, created: i64, cause: Cause, error: &Provider
     let mut event = serde_json::json!({
         "id": finish.id,
         "object": "chat.completion.chunk",
-        "created": created,
+        "created": finish.created,
         "model": finish.model,
         "provider": finish.provider,
         "error": {
@@ -347,7 +430,7 @@ mod tests {
     }
 
     fn run(chunks: &[&[u8]], end: StreamEnd, native: bool) -> Out {
-        let mut relay = Relay::new(finish(), native, Millis(7_000));
+        let mut relay = Relay::new(finish(), native);
         let mut out = Vec::new();
         for (n, chunk) in chunks.iter().enumerate() {
             relay.push(chunk, Millis(8_000 + i64::try_from(n).unwrap()), &mut out);
@@ -423,7 +506,7 @@ mod tests {
 
     #[test]
     fn content_is_seen_only_where_there_is_some() {
-        let mut relay = Relay::new(finish(), false, Millis(0));
+        let mut relay = Relay::new(finish(), false);
         let mut out = Vec::new();
         let role = STREAM.find("Grüße").unwrap() - 100;
         relay.push(&STREAM.as_bytes()[..role], Millis(1), &mut out);
@@ -433,6 +516,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn chunks_passed_on_unread_are_as_if_they_had_been_read(
+            contents in prop::collection::vec("(\\PC{0,12}|usage|\"usage\":\\{|\"finish_reason\":\"stop\"|error|\"error\")", 1..12),
+            odd in prop::collection::vec(0..12_usize, 0..3), usage_null: bool, spaced: bool,
+        ) {
+            let chunk = |n: usize, content: &str| {
+                let delta = json!({ "content": content });
+                let (usage, colon) = (if usage_null { ",\"usage\":null" } else { "" }, if spaced { " : " } else { ":" });
+                let (created, finish) = if odd.contains(&n) { (6, "\"length\"") } else { (5, "null") };
+                format!("data: {{\"id\":\"c\",\"created\":{created},\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\"{colon}{finish}}}]{usage}}}\n\n")
+            };
+            let (mut quick, mut slow) = (Relay::new(finish(), false), Relay::new(finish(), false));
+            let (mut quick_out, mut slow_out) = (Vec::new(), Vec::new());
+            for (n, content) in contents.iter().enumerate() {
+                let chunk = chunk(n, content);
+                quick.push(chunk.as_bytes(), Millis(1), &mut quick_out);
+                slow.prefix = Prefix::default();
+                slow.push(chunk.as_bytes(), Millis(1), &mut slow_out);
+            }
+            prop_assert_eq!(String::from_utf8(quick_out).unwrap(), String::from_utf8(slow_out).unwrap());
+            prop_assert_eq!(quick.facts, slow.facts);
+            prop_assert_eq!(quick.first_content_at, slow.first_content_at);
+        }
+
         #[test]
         fn any_split_of_the_bytes_gives_the_same_stream(mut cuts in prop::collection::vec(0..STREAM.len(), 0..9)) {
             cuts.sort_unstable();
