@@ -51,7 +51,7 @@ function whenNpmEnds(stop) {
   setInterval(() => (process.ppid !== parent || !alive(npm)) && stop(), 500).unref();
 }
 
-async function prepare(settings, command) {
+export async function prepare(settings, command) {
   const [major] = process.versions.node.split(".").map(Number);
   if (major < 18) throw new Unable(`Node ${process.versions.node} is too old; install Node 20 or newer (https://nodejs.org) and run ${command} again`);
   const log = (name) => join(settings.state, name);
@@ -69,7 +69,7 @@ function packagesMissing() {
 }
 
 // Cargo is often installed but not on the PATH of a shell opened before that.
-function buildEnvironment(command) {
+export function buildEnvironment(command) {
   const folders = [...(process.env.PATH ?? "").split(delimiter), join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "bin")];
   const found = folders.find((folder) => existsSync(join(folder, "cargo")));
   if (found === undefined && !existsSync(join(root, "build", "worker.mjs"))) {
@@ -79,7 +79,7 @@ function buildEnvironment(command) {
 }
 
 // The pinned node from npm where it is there, else the one running this.
-function nodeBinary() {
+export function nodeBinary() {
   const pinned = join(root, "node_modules", ".bin", "node");
   return existsSync(pinned) ? pinned : process.execPath;
 }

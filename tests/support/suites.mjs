@@ -1,0 +1,30 @@
+// The suites of `npm test`, in their order: the quick ones first, and last the one that checks what the
+// others recorded.
+//   needs   packages (npm), build (the gateway), python (any python3), sdks (.venv)
+//   run     (context) -> [program, args]
+//   count   how its output is counted (run-suite.mjs)
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+
+// Several files at once: most of their time is waiting.
+const FILES_AT_ONCE = 3;
+
+function nodeTests(root, folder, only = () => true) {
+  const files = readdirSync(join(root, "tests", folder)).filter((name) => name.endsWith(".test.mjs") && only(name)).sort();
+  return ["--test", "--test-reporter=spec", `--test-concurrency=${FILES_AT_ONCE}`, ...files.map((name) => join("tests", folder, name))];
+}
+
+const node = (name, what, needs = ["packages", "build"]) => ({ name, what, needs, count: "node", run: ({ root, node }) => [node, nodeTests(root, name)] });
+
+export const suites = [
+  { name: "native", what: "the pure core: unit and property tests", needs: [], count: "cargo", run: ({ cargo }) => [cargo, ["test", "--locked"]] },
+  { name: "catalog", what: "the catalog builder", needs: ["python"], count: "unittest", run: ({ python }) => [python, ["-m", "unittest", "discover", "-s", "tests/catalog"]] },
+  node("runtime", "embedded stores and the supervisor", ["packages"]),
+  node("worker", "the built gateway in workerd and Miniflare, over a scripted provider"),
+  node("clients", "the vendors' SDKs in Node, against the demo"),
+  {
+    name: "python", what: "the vendors' SDKs in Python, against the demo", needs: ["packages", "build", "sdks"], count: "unittest",
+    run: ({ node, sdks }) => [node, ["tests/clients/python.mjs", sdks]],
+  },
+  node("admin", "management API and openapi.yaml, with the answers recorded by the others"),
+];
