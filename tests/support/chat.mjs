@@ -37,9 +37,19 @@ export function readEvents(text) {
   const datas = blocks.map(dataOf).filter((block) => block !== "");
   return {
     comments: blocks.filter((block) => block.startsWith(":")),
-    chunks: datas.filter((block) => block !== "[DONE]").map((block) => JSON.parse(block)),
+    chunks: datas.map(parsed).filter((chunk) => chunk !== undefined),
+    // What is neither JSON nor the end mark.
+    rubbish: datas.filter((block) => block !== "[DONE]" && parsed(block) === undefined),
     done: datas.at(-1) === "[DONE]",
   };
+}
+
+export function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export const textOf = (chunks) => chunks.map((one) => one.choices?.[0]?.delta?.content ?? "").join("");

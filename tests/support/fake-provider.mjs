@@ -51,7 +51,8 @@ export async function startFakeProvider() {
     await behaviour(exchange);
     if (!response.writableEnded && !response.destroyed) response.end();
   });
-  server.keepAliveTimeout = 500;
+  // Longer than the gateway keeps a connection: who closes first may meet the other's next request.
+  server.keepAliveTimeout = 60_000;
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {

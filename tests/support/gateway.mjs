@@ -4,7 +4,7 @@
 // and workerd's also {state, supervisor, killWorker(), killAll()}.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { newKey } from "../../scripts/lib/keys.mjs";
 import { alive } from "../../scripts/lib/processes.mjs";
@@ -84,18 +84,34 @@ async function healthy(url) {
   }
 }
 
-// D1 as it stands on disk, read beside the running gateway.
+// D1 as it stands on disk. A copy is read: a reader's locks would be in workerd's way.
 async function readD1(state, sql) {
   const { DatabaseSync } = await import("node:sqlite");
   const folder = join(state, "do", "sluice-D1Store");
-  const files = readdirSync(folder).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
-  if (files.length === 0) return [];
-  const database = new DatabaseSync(join(folder, files[0]), { readOnly: true });
+  const file = readdirSync(folder).map((name) => join(folder, name)).find((name) => name.endsWith(".sqlite") && !name.endsWith("metadata.sqlite"));
+  if (file === undefined) return [];
+  const copy = scratch();
   try {
-    return database.prepare(sql).all().map((row) => ({ ...row }));
+    await eventually("a copy during which nothing was written", () => copyAtRest(file, join(copy, "d1.sqlite")));
+    const database = new DatabaseSync(join(copy, "d1.sqlite"));
+    try {
+      const migrated = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'generations'").get() !== undefined;
+      return migrated ? database.prepare(sql).all().map((row) => ({ ...row })) : [];
+    } finally {
+      database.close();
+    }
   } finally {
-    database.close();
+    rmSync(copy, { recursive: true, force: true });
   }
+}
+
+// True if neither the database nor its log changed meanwhile.
+function copyAtRest(from, to) {
+  const names = ["", "-wal"].filter((suffix) => existsSync(from + suffix));
+  const versions = () => names.map((suffix) => statSync(from + suffix)).map(({ size, mtimeMs }) => `${size} ${mtimeMs}`).join();
+  const before = versions();
+  for (const suffix of names) copyFileSync(from + suffix, to + suffix);
+  return before === versions();
 }
 
 export async function startMiniflare() {

@@ -7,7 +7,7 @@
 // Each model gets endpoints at the providers fake-1, fake-2, ... in that order: the first serves, the
 // others stand in for it. All are the same server, which tells them by the upstream model's name.
 import assert from "node:assert/strict";
-import { readEvents } from "./chat.mjs";
+import { parsed, readEvents } from "./chat.mjs";
 import { CREDENTIAL, eventually } from "./common.mjs";
 import { startFakeProvider } from "./fake-provider.mjs";
 import { record } from "./record.mjs";
@@ -58,10 +58,11 @@ export class World {
     const id = `test/${name}`;
     const endpoints = [].concat(behaviours).map((behaviour, index) => {
       const upstream_model = `${name}-${index + 1}`;
+      const provider = behaviour === "dead" ? "fake-dead" : (providers?.[index] ?? `fake-${index + 1}`);
       if (behaviour !== "dead") this.fake.when(upstream_model, behaviour);
       return {
-        provider: behaviour === "dead" ? "fake-dead" : (providers?.[index] ?? `fake-${index + 1}`),
-        upstream_model,
+        provider, upstream_model,
+        tag: `${provider}/${index + 1}`,
         pricing: { prompt: decimal(PRICE.prompt * (index + 1)), completion: decimal(PRICE.completion * (index + 1)) },
         context_length: 100_000, max_completion_tokens: 10_000, supported_parameters: [],
         weight: index === 0 ? 1 : 0,
@@ -125,6 +126,16 @@ export class World {
     }, seconds);
   }
 
+  // A generation's row in the database, as soon as it is there.
+  row(id, seconds = 15) {
+    assert.match(id ?? "", /^gen-\d+-\w+$/);
+    return eventually(`the row of ${id}`, async () => {
+      const rows = await this.gateway.rows(`SELECT * FROM generations WHERE id = '${id}'`);
+      assert.ok(rows.length <= 1);
+      return rows[0] && { ...rows[0], attempts: JSON.parse(rows[0].attempts) };
+    }, seconds);
+  }
+
   // The generations in the database, oldest first, as soon as there are `count`.
   rows(count, seconds = 15) {
     return eventually(`${count} rows of generations`, async () => {
@@ -136,13 +147,5 @@ export class World {
   async stop() {
     await this.fake.stop();
     await this.gateway.stop();
-  }
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
