@@ -55,6 +55,7 @@ export async function startFakeProvider() {
   server.keepAliveTimeout = 60_000;
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
+  server.unref();
   return {
     url: `http://127.0.0.1:${server.address().port}/v1`,
     // A place where nobody listens.

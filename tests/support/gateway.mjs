@@ -29,8 +29,10 @@ export async function startWorkerd({ demo = false, state = scratch(), env = {} }
     env: { PATH, HOME, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: demo ? "1" : "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const end = () => supervisor.kill("SIGKILL");
+  // A test that fails before it stops its gateway must not wait for it, nor leave it behind.
+  const end = () => supervisor.kill("SIGTERM");
   process.once("exit", end);
+  for (const handle of [supervisor, supervisor.stdout, supervisor.stderr]) handle.unref();
   let log = "";
   for (const stream of [supervisor.stdout, supervisor.stderr]) stream.on("data", (text) => { log += text; });
   const ended = once(supervisor, "exit");
@@ -58,12 +60,14 @@ export async function startWorkerd({ demo = false, state = scratch(), env = {} }
     // Everything, as by power failure; start again with the same `state`.
     async killAll() {
       const pid = workerPid();
+      supervisor.ref();
       supervisor.kill("SIGKILL");
       process.kill(pid, "SIGKILL");
       await Promise.all([ended, gone(pid)]);
       assertNoLeak(log);
     },
     async stop() {
+      supervisor.ref();
       supervisor.kill("SIGTERM");
       await ended;
       process.removeListener("exit", end);
