@@ -53,8 +53,10 @@ for (const how of ["workerd alone", "everything"]) {
     const outcomes = new Map(rows.map((row) => [row.id, row.outcome]));
     assert.deepEqual(outcomes, new Map([...outcomes.keys()].map((id) => [id, lost.includes(id) ? "lost" : "ok"])));
     assert.deepEqual([...outcomes.keys()].sort(), [...done, ...lost].sort());
-    const [sums] = await world.gateway.rows("SELECT sum(requests) AS n, sum(cost_nano) AS cost FROM rollup_daily");
-    assert.deepEqual(sums, { n: done.length + lost.length, cost: done.length * 25_000 });
+    await eventually("sums of all", async () => {
+      const [sums] = await world.gateway.rows("SELECT sum(requests) AS n, sum(cost_nano) AS cost FROM rollup_daily");
+      return sums.n >= done.length + lost.length ? assert.deepEqual(sums, { n: done.length + lost.length, cost: done.length * 25_000 }) ?? true : undefined;
+    });
 
     const stream = await world.model(streams(wholeStream()));
     assert.ok((await world.stream(ask(stream))).done, "and it serves streams");

@@ -24,7 +24,7 @@ test("nothing that is private is written or told", async () => {
     const model = await world.model([behaviour]);
     for (const stream of [false, true]) tell(await world.chat(ask(model, { stream, user: "u", session_id: "s" })));
   }
-  for (const body of [`{"model":"x","messages":[{"role":"user","content":"${PROMPT}"`, ask(PROMPT.repeat(9)), ask("test/none", { temperature: PROMPT }), { ...ask("x"), provider: { order: 5 } }]) tell(await world.chat(body));
+  for (const body of [`{"model":"x","messages":[{"role":"user","content":"${PROMPT}"`, ask("x", { messages: [{ role: "wizard", content: PROMPT }] }), ask("test/none", { temperature: PROMPT }), { ...ask("x"), provider: { order: 5 } }]) tell(await world.chat(body));
   for (const key of [`${inference}x`, management, CREDENTIAL]) tell(await world.chat(ask("x"), { key }));
 
   // Good ones too: their answers are the client's, the rest is not.
