@@ -13,12 +13,19 @@ export function record(method, url, response, text) {
   appendFileSync(join(folder, `${process.pid}.jsonl`), `${JSON.stringify(entry)}\n`);
 }
 
-// `fetch` for the vendors' SDKs that keeps what comes by.
+// `fetch` for the vendors' SDKs that keeps what comes by. Bodies pass through, so that a reader who
+// leaves is felt by the gateway; a stream that was left is not kept.
 export async function recordingFetch(input, init) {
   const response = await fetch(input, init);
+  if (response.body === null) return response;
   const request = input instanceof Request ? input : new Request(input, { method: init?.method });
-  const copy = response.clone();
-  // A stream that its reader left has no end to record.
-  copy.text().then((text) => record(request.method, request.url, response, text), () => {});
-  return response;
+  const parts = [];
+  const tap = new TransformStream({
+    transform(part, controller) {
+      parts.push(part);
+      controller.enqueue(part);
+    },
+    flush: () => record(request.method, request.url, response, Buffer.concat(parts).toString()),
+  });
+  return new Response(response.body.pipeThrough(tap), { status: response.status, statusText: response.statusText, headers: response.headers });
 }
