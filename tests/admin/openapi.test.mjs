@@ -1,0 +1,139 @@
+// schema/openapi.yaml is true: valid in itself, no route missing or invented, and every answer that this
+// and the other suites recorded has the shape it promises.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import addFormats from "ajv-formats";
+import Ajv2020 from "ajv/dist/2020.js";
+import { parse } from "yaml";
+import { ask, completion, wholeStream } from "../support/chat.mjs";
+import { root, scratch } from "../support/common.mjs";
+import { answers, streams } from "../support/fake-provider.mjs";
+import { startWorkerd } from "../support/gateway.mjs";
+
+// On its own this file has its own traffic to check.
+process.env.SLUICE_RECORDINGS ??= scratch();
+const { startWorld } = await import("../support/world.mjs");
+
+const description = parse(readFileSync(join(root, "schema", "openapi.yaml"), "utf8"));
+const METHODS = ["get", "post", "put", "patch", "delete"];
+const operations = Object.entries(description.paths).flatMap(([path, item]) =>
+  METHODS.filter((method) => item[method] !== undefined).map((method) => ({
+    method, path, ...item[method], bases: item.servers?.[0].url === "/" ? [""] : ["/v1", "/api/v1"],
+    pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
+  })));
+const example = (path) => path.replace("{hash}", "0".repeat(64)).replace(/\{\w+\}/g, "nothing");
+
+let world;
+before(async () => { world = await startWorld(startWorkerd); });
+after(() => world.stop());
+
+test("it is valid OpenAPI", async () => {
+  const { valid, errors } = await new Validator().validate(structuredClone(description));
+  assert.ok(valid, JSON.stringify(errors, null, 2));
+});
+
+test("it is what the gateway serves", async () => {
+  for (const path of ["/openapi.json", "/v1/openapi.json"]) assert.deepEqual((await world.request("GET", path)).body, description);
+});
+
+for (const { method, path, bases, security } of operations) {
+  test(`there is ${method.toUpperCase()} ${path}`, async () => {
+    for (const base of bases) {
+      const answer = await world.request(method.toUpperCase(), base + example(path), method === "get" || method === "delete" ? {} : { body: {} });
+      if (security?.length === 0) assert.equal(answer.status, 200, answer.text);
+      else assert.deepEqual([answer.status, answer.body.error.code], [401, "missing_api_key"], answer.text);
+    }
+  });
+}
+
+for (const path of Object.keys(description.paths)) {
+  test(`at ${path} there is nothing else`, async () => {
+    const here = operations.filter((operation) => operation.path === path);
+    const known = here.map(({ method }) => method.toUpperCase()).sort();
+    for (const method of METHODS.map((name) => name.toUpperCase()).filter((name) => !known.includes(name))) {
+      const answer = await world.request(method, here[0].bases[0] + example(path), { key: world.gateway.keys.management, ...(method !== "GET" && method !== "DELETE" ? { body: {} } : {}) });
+      assert.equal(answer.status, 405, `${method}: ${answer.text}`);
+      assert.deepEqual(answer.headers.get("allow").split(", ").sort(), known);
+    }
+  });
+}
+
+test("every operation does what it is for", async () => {
+  const fine = async (method, path, body, key) => {
+    const answer = await world.request(method, `/v1${path}`, { body, key: key ?? world.gateway.keys.management });
+    assert.ok(answer.status >= 200 && answer.status < 300, `${method} ${path}: ${answer.status} ${answer.text}`);
+    return answer.body;
+  };
+  const { inference } = world.gateway.keys;
+  const model = await world.model([answers(completion())]);
+  const { id } = await fine("POST", "/chat/completions", ask(model), inference);
+  await world.stream(ask(await world.model([streams(wholeStream())])));
+  await world.row(id);
+  for (const path of ["/models", "/models?all=true&limit=20", "/models/count", "/providers", `/models/${model}/endpoints`, `/model/${model}`, "/key", `/generation?id=${id}`]) await fine("GET", path, undefined, inference);
+
+  const { data: { hash } } = await fine("POST", "/keys", { name: "k", limit: 1.5, limit_reset: "monthly", allowed_models: ["test/*"], metadata: { a: 1 }, expires_at: "2099-01-01T00:00:00Z" });
+  await fine("GET", "/keys");
+  await fine("GET", `/keys/${hash}`);
+  await fine("PATCH", `/keys/${hash}`, { disabled: true, limit: null });
+  await fine("DELETE", `/keys/${hash}`);
+
+  await world.provider("extra");
+  const endpoints = [{ provider: "extra", upstream_model: "x", pricing: { prompt: "0.1", completion: "0.2" } }];
+  await fine("PUT", "/admin/models/extra/model", { name: "Extra", context_length: 10, architecture: {}, endpoints });
+  for (const path of ["/admin/providers", "/admin/providers/extra", "/admin/models", "/admin/models/extra/model", "/admin/models/extra/model/prices", "/activity", "/generations", "/admin/dead-letters"]) await fine("GET", path);
+  const exported = await fine("GET", "/admin/catalog/export");
+  await fine("DELETE", "/admin/models/extra/model");
+  await fine("DELETE", "/admin/providers/extra");
+  await fine("POST", "/admin/catalog/import", exported);
+});
+
+test("what was recorded has the shape that is described", () => {
+  const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }));
+  ajv.addSchema(description, "api");
+  const validators = new Map();
+  const validator = (pointer) => {
+    if (!validators.has(pointer)) validators.set(pointer, ajv.compile({ $ref: `api#${pointer}` }));
+    return validators.get(pointer);
+  };
+  const escape = (name) => name.replaceAll("~", "~0").replaceAll("/", "~1");
+  const schemaOf = ({ method, path, responses }, status, type) => {
+    const response = responses[status];
+    if (response === undefined) return null;
+    const place = response.$ref?.slice(1) ?? `/paths/${escape(path)}/${method}/responses/${status}`;
+    const content = place.split("/").slice(1).reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], description).content ?? {};
+    return content[type] === undefined ? null : `${place}/content/${escape(type)}/schema`;
+  };
+
+  const problems = new Set();
+  const succeeded = new Set();
+  let checked = 0;
+  for (const { method, path, status, type, text } of recordings()) {
+    const below = path.replace(/^(\/api)?\/v1(?=\/|$)/, "");
+    const operation = operations.find((one) => one.method === method.toLowerCase() && one.pattern.test(below));
+    const what = `${method} ${operation?.path ?? "(no route)"} ${status} ${type}`;
+    const media = type.split(";")[0];
+    const pointer = operation === undefined ? (status >= 400 ? "/components/schemas/Error" : null) : schemaOf(operation, status, media);
+    if (pointer === null) {
+      problems.add(`${what} is not described`);
+      continue;
+    }
+    const validate = validator(pointer);
+    const body = media === "application/json" ? JSON.parse(text) : text;
+    if (!validate(body)) for (const { instancePath, message } of validate.errors) problems.add(`${what}: ${instancePath} ${message}`);
+    if (operation !== undefined && status < 300) succeeded.add(`${operation.method} ${operation.path}`);
+    checked++;
+  }
+  assert.deepEqual([...problems].sort(), []);
+  assert.ok(checked > 100, `${checked} answers`);
+  // Dead letters cannot be made through the API.
+  const never = operations.map(({ method, path }) => `${method} ${path}`).filter((name) => !succeeded.has(name) && !name.includes("/admin/dead-letters/"));
+  assert.deepEqual(never, [], "operations of which no success was seen");
+});
+
+function recordings() {
+  const folder = process.env.SLUICE_RECORDINGS;
+  return readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line)));
+}
