@@ -193,7 +193,9 @@ impl Error {
     pub fn store(what: &str, context: impl Into<String>) -> Self {
         let mut error = Self::new(
             ErrorKind::StoreUnavailable,
-            format!("The gateway cannot reach its {what} and does not serve requests without it. Please try again shortly."),
+            format!(
+                "The gateway cannot reach its {what} and does not serve requests without it. Please try again shortly."
+            ),
         );
         error.context = Some(context.into());
         error.retry_after_s = Some(1);

@@ -165,7 +165,10 @@ impl Known {
         };
         let account = self.accounts.entry(org.clone()).or_default();
         let valid = account.valid_from.is_some_and(|from| now.since(from) < VALID_MS);
-        if !valid && let Some((at, why)) = &account.failed && now.since(*at) < 1_000 {
+        if !valid
+            && let Some((at, why)) = &account.failed
+            && now.since(*at) < 1_000
+        {
             return Lookup::Unavailable(why.clone());
         }
         let changed_at = account.changed.get(hash).copied().unwrap_or(0);
@@ -310,7 +313,9 @@ impl Known {
     }
 
     fn read<T: serde::de::DeserializeOwned>(&mut self, key: &str, text: &str) -> Option<T> {
-        serde_json::from_str(text).map_err(|error| self.problems.push(format!("the copy of {key} in KV cannot be read: {error}"))).ok()
+        serde_json::from_str(text)
+            .map_err(|error| self.problems.push(format!("the copy of {key} in KV cannot be read: {error}")))
+            .ok()
     }
 
     /// Built-in rows overlaid by the operator's; credentials opened, or taken from the environment.
@@ -330,7 +335,8 @@ impl Known {
                     match opened {
                         Ok(credential) => Some(credential.header()),
                         Err(why) => {
-                            self.problems.push(format!("the credential of provider {} cannot be used: {why}", stored.row.slug));
+                            self.problems
+                                .push(format!("the credential of provider {} cannot be used: {why}", stored.row.slug));
                             None
                         }
                     }
@@ -343,7 +349,8 @@ impl Known {
     }
 
     fn from_env(&self, row: &Provider) -> Option<Option<(String, String)>> {
-        let value = row.api_key_env.iter().find_map(|name| self.env.get(name)).filter(|value| !value.trim().is_empty())?;
+        let value =
+            row.api_key_env.iter().find_map(|name| self.env.get(name)).filter(|value| !value.trim().is_empty())?;
         let credential = Credential::Bearer { value: value.trim().to_owned() };
         credential.check().is_ok().then(|| credential.header())
     }

@@ -4,7 +4,17 @@
 //! modules below it, none of which reads a clock, draws a random number or does I/O. Only `shell`
 //! (wasm32) knows the platform.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, clippy::float_cmp))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::print_stdout,
+        clippy::float_cmp
+    )
+)]
 
 pub mod account;
 pub mod admin;

@@ -189,7 +189,11 @@ impl Gateway {
     pub fn new(config: Config) -> Self {
         let mut rng = Rng::new(config.seed);
         let session = format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
-        let root_key = config.env.get("SLUICE_MANAGEMENT_KEY").and_then(|text| VirtualKey::parse(text.trim())).map(|key| key.hash());
+        let root_key = config
+            .env
+            .get("SLUICE_MANAGEMENT_KEY")
+            .and_then(|text| VirtualKey::parse(text.trim()))
+            .map(|key| key.hash());
         let master_key = config.env.get("SLUICE_MASTER_KEY").and_then(|text| MasterKey::parse(text).ok());
         Self {
             root_key,
@@ -257,11 +261,17 @@ impl Gateway {
 
     // Step 3: plan.
 
-    fn models_of(&mut self, slugs: &[String], now: Millis, asks: &mut Vec<Ask>) -> Result<Vec<(Slug, Option<Rc<KnownModel>>)>> {
+    fn models_of(
+        &mut self,
+        slugs: &[String],
+        now: Millis,
+        asks: &mut Vec<Ask>,
+    ) -> Result<Vec<(Slug, Option<Rc<KnownModel>>)>> {
         let mut models = Vec::new();
         for (index, text) in slugs.iter().enumerate() {
             let field = if index == 0 { "model".to_owned() } else { "models".to_owned() };
-            let slug = Slug::parse(text).map_err(|why| Error::invalid(field, format!("{:?} is not a model: {why}", short(text))))?;
+            let slug = Slug::parse(text)
+                .map_err(|why| Error::invalid(field, format!("{:?} is not a model: {why}", short(text))))?;
             let model = match self.known.model(&slug.id, now) {
                 Lookup::Found(model) => Some(model),
                 Lookup::Absent => None,
@@ -303,7 +313,8 @@ impl Gateway {
         for ((slug, model), name) in models.iter().zip(names) {
             let Some(known) = model else { return Err(unknown_model(slug, name)) };
             if !principal.may_call(&slug.id) {
-                let message = format!("This API key may not call {}. It may call the models of its `allowed_models`.", slug.id);
+                let message =
+                    format!("This API key may not call {}. It may call the models of its `allowed_models`.", slug.id);
                 return Err(Error::new(ErrorKind::Forbidden, message).param("model").code("model_not_allowed"));
             }
             let wants = Wants {
@@ -319,7 +330,12 @@ impl Gateway {
             targets.extend(made.candidates.iter().filter_map(|candidate| {
                 let endpoint = known.model.endpoints.get(candidate.endpoint)?;
                 let provider = Rc::clone(providers.get(&endpoint.provider)?);
-                Some(Target { model: Rc::clone(known), endpoint: candidate.endpoint, provider, strategy: made.strategy })
+                Some(Target {
+                    model: Rc::clone(known),
+                    endpoint: candidate.endpoint,
+                    provider,
+                    strategy: made.strategy,
+                })
             }));
         }
         if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
@@ -335,7 +351,14 @@ impl Gateway {
         Ok(())
     }
 
-    fn open(&mut self, head: &Head<'_>, principal: &Principal, call: &Call<'_>, targets: Vec<Target>, now: Millis) -> u32 {
+    fn open(
+        &mut self,
+        head: &Head<'_>,
+        principal: &Principal,
+        call: &Call<'_>,
+        targets: Vec<Target>,
+        now: Millis,
+    ) -> u32 {
         let given = |text: &str| match text.char_indices().nth(256) {
             _ if text.is_empty() => None,
             Some((end, _)) => text.get(..end).map(str::to_owned),
@@ -385,7 +408,8 @@ impl Gateway {
     }
 
     fn dispatch(&mut self, number: u32, call: &Call<'_>, now: Millis) -> Result<Effect> {
-        let exchange = self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
+        let exchange =
+            self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
         let target = exchange.target().ok_or_else(|| Error::internal("dispatch without a target"))?.clone();
         let (Some(endpoint), row) = (target.endpoint(), &target.provider.row) else {
             return Err(Error::internal("dispatch to an endpoint that is not there"));
@@ -420,7 +444,14 @@ impl Gateway {
     // Step 6: relay.
 
     /// A whole body has come: the answer of a request that is no stream, or any that is no success.
-    pub fn answered(&mut self, number: u32, status: u16, retry_after_s: Option<u32>, body: &[u8], now: Millis) -> Effect {
+    pub fn answered(
+        &mut self,
+        number: u32,
+        status: u16,
+        retry_after_s: Option<u32>,
+        body: &[u8],
+        now: Millis,
+    ) -> Effect {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
         if status != 200 {
             return self.failed_with(number, Cause::Status(status), openai_chat::read_error(body), retry_after_s, now);
@@ -454,7 +485,11 @@ impl Gateway {
         relay.push(chunk, now, out);
         if relay.failure().is_some() || relay.is_done() {
             // Done without any content is an answer too: an empty one.
-            return if relay.first_content_at.is_none() && relay.failure().is_some() { Progress::Failed } else { Progress::Ended };
+            return if relay.first_content_at.is_none() && relay.failure().is_some() {
+                Progress::Failed
+            } else {
+                Progress::Ended
+            };
         }
         if relay.first_content_at.is_some() { Progress::Flowing } else { Progress::Waiting }
     }
@@ -484,7 +519,14 @@ impl Gateway {
         self.settle(number, outcome, 200, error_type, facts, cost, now);
     }
 
-    fn failed_with(&mut self, number: u32, cause: Cause, error: ProviderError, retry_after_s: Option<u32>, now: Millis) -> Effect {
+    fn failed_with(
+        &mut self,
+        number: u32,
+        cause: Cause,
+        error: ProviderError,
+        retry_after_s: Option<u32>,
+        now: Millis,
+    ) -> Effect {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return gone() };
         let verdict = cause.verdict();
         let status = match cause {
@@ -615,7 +657,10 @@ struct Served<'g> {
 impl Source for Served<'_> {
     fn next_open(&mut self) -> Option<UsageEvent> {
         let now = self.now;
-        let exchange = self.running.values_mut().find(|exchange| !exchange.told && now.since(exchange.started) >= OPEN_AFTER_MS)?;
+        let exchange = self
+            .running
+            .values_mut()
+            .find(|exchange| !exchange.told && now.since(exchange.started) >= OPEN_AFTER_MS)?;
         exchange.told = true;
         Some(exchange.event(Outcome::Lost, 0, None, &ResponseFacts::default(), None, now))
     }
@@ -650,7 +695,8 @@ impl Exchange {
 
     fn note_attempt(&mut self, status: Option<u16>, cause: Option<&str>, now: Millis) {
         let Some(target) = self.targets.get(self.current) else { return };
-        let end = self.relay.as_ref().and_then(|relay| relay.first_content_at).filter(|_| cause.is_none()).unwrap_or(now);
+        let end =
+            self.relay.as_ref().and_then(|relay| relay.first_content_at).filter(|_| cause.is_none()).unwrap_or(now);
         self.attempts.push(Attempt {
             provider: target.provider.row.slug.clone(),
             tag: target.endpoint().map_or("", Endpoint::tag).to_owned(),
@@ -725,7 +771,8 @@ impl Exchange {
             Cause::ErrorInBody(_) => "answered with an error".to_owned(),
             Cause::Malformed => "sent something that is not an answer".to_owned(),
         };
-        let tried = if self.attempts.len() > 1 { format!(" ({} attempts in all)", self.attempts.len()) } else { String::new() };
+        let tried =
+            if self.attempts.len() > 1 { format!(" ({} attempts in all)", self.attempts.len()) } else { String::new() };
         let words = match (&error.message, kind) {
             // What a provider says of the operator's credential is not the caller's to read.
             (_, ErrorKind::ProviderCredential) => ": it refused the gateway's credential".to_owned(),
@@ -852,7 +899,9 @@ fn gone() -> Effect {
 }
 
 fn unknown_key() -> Error {
-    KeyRecord::refuse("This API key is not known: it may have been deleted. Ask whoever manages the gateway for a new one.")
+    KeyRecord::refuse(
+        "This API key is not known: it may have been deleted. Ask whoever manages the gateway for a new one.",
+    )
 }
 
 /// Enough of a name to know it again.
@@ -863,13 +912,20 @@ fn short(name: &str) -> &str {
 fn unknown_model(slug: &Slug, name: &str) -> Error {
     let name = short(name);
     if let Some(variant) = slug.unknown_variant() {
-        let message = format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.");
+        let message =
+            format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.");
         return Error::new(ErrorKind::ModelNotFound, message).param("model").code("unknown_variant");
     }
     let meant = builtin::ids_named(&slug.id);
-    let hint = if meant.is_empty() { "GET /v1/models lists what there is.".to_owned() } else { format!("Did you mean {}?", meant.join(" or ")) };
-    let mut error = Error::new(ErrorKind::ModelNotFound, format!("There is no model {name:?} in the catalog. {hint}")).param("model");
-    error.availability = Some(serde_json::json!({ "code": "model_not_found", "retryable": false, "requested_models": [name] }));
+    let hint = if meant.is_empty() {
+        "GET /v1/models lists what there is.".to_owned()
+    } else {
+        format!("Did you mean {}?", meant.join(" or "))
+    };
+    let mut error = Error::new(ErrorKind::ModelNotFound, format!("There is no model {name:?} in the catalog. {hint}"))
+        .param("model");
+    error.availability =
+        Some(serde_json::json!({ "code": "model_not_found", "retryable": false, "requested_models": [name] }));
     error
 }
 
@@ -887,9 +943,11 @@ fn nobody(names: &[String], excluded: &[(String, String, &'static str)]) -> Erro
     } else {
         ""
     };
-    let message = format!("No endpoint can serve {}: every one was removed by {}.{hint}", names.join(", "), rules.join(", "));
+    let message =
+        format!("No endpoint can serve {}: every one was removed by {}.{hint}", names.join(", "), rules.join(", "));
     let mut error = Error::new(ErrorKind::NoEndpoints, message).param("model").meta("excluded", removed);
     let code = if rules == ["no_credential"] { "no_endpoints" } else { "constraint_filtered" };
-    error.availability = Some(serde_json::json!({ "code": code, "retryable": false, "requested_models": names, "excluded_by": rules }));
+    error.availability =
+        Some(serde_json::json!({ "code": code, "retryable": false, "requested_models": names, "excluded_by": rules }));
     error
 }

@@ -60,8 +60,14 @@ pub fn commit(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Com
 fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
     let session = request.session.as_str();
     let seq = i64::try_from(request.seq).map_err(|_| Error::internal("a batch number out of range"))?;
-    sql.run("INSERT INTO sessions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seen = ?2", &[session.into(), now.0.into()])?;
-    let new = sql.run("INSERT INTO batches VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING seq", &[session.into(), seq.into()])?;
+    sql.run(
+        "INSERT INTO sessions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seen = ?2",
+        &[session.into(), now.0.into()],
+    )?;
+    let new = sql.run(
+        "INSERT INTO batches VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING seq",
+        &[session.into(), seq.into()],
+    )?;
     if new.is_empty() {
         return Ok(());
     }

@@ -111,7 +111,10 @@ impl KeyBody {
             }
         }
         if matches!(self.rate_limit, Given::Value(_)) {
-            return Err(Error::invalid("rate_limit", "rate_limit: this gateway does not limit rates yet; leave it out or send null."));
+            return Err(Error::invalid(
+                "rate_limit",
+                "rate_limit: this gateway does not limit rates yet; leave it out or send null.",
+            ));
         }
         if matches!(self.guardrail_id, Given::Value(_)) {
             return Err(Error::invalid("guardrail_id", "guardrail_id: there is no guardrail of that id."));
@@ -123,11 +126,16 @@ impl KeyBody {
         })?;
         let expires_at = self.expires_at.try_map(|moment| {
             Millis::parse_iso(&moment).ok_or_else(|| {
-                Error::invalid("expires_at", "expires_at must be a date and time with seconds and offset, such as 2026-12-31T23:59:59Z.")
+                Error::invalid(
+                    "expires_at",
+                    "expires_at must be a date and time with seconds and offset, such as 2026-12-31T23:59:59Z.",
+                )
             })
         })?;
-        let allowed_models = self.allowed_models.try_map(|entries| check_each("allowed_models", entries, check_model_pattern))?;
-        let allowed_providers = self.allowed_providers.try_map(|entries| check_each("allowed_providers", entries, check_slug))?;
+        let allowed_models =
+            self.allowed_models.try_map(|entries| check_each("allowed_models", entries, check_model_pattern))?;
+        let allowed_providers =
+            self.allowed_providers.try_map(|entries| check_each("allowed_providers", entries, check_slug))?;
         if let Given::Value(metadata) = &self.metadata
             && Value::from(metadata.clone()).to_string().len() > 4096
         {
@@ -141,7 +149,10 @@ impl KeyBody {
         if let Some(id) = &self.workspace_id
             && (id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)))
         {
-            return Err(Error::invalid("workspace_id", "workspace_id must be 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.'."));
+            return Err(Error::invalid(
+                "workspace_id",
+                "workspace_id must be 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.'.",
+            ));
         }
 
         let record = &mut key.record;
@@ -303,7 +314,9 @@ impl StoredKey {
 /// Adds `usage`, `usage_daily`, ... and `byok_usage`, ... to a row.
 fn with_figures(used: &Used, mut row: Value) -> Value {
     for (name, spent) in [("usage", used.own), ("byok_usage", used.byok)] {
-        for (window, amount) in [("", spent.total), ("_daily", spent.day), ("_weekly", spent.week), ("_monthly", spent.month)] {
+        for (window, amount) in
+            [("", spent.total), ("_daily", spent.day), ("_weekly", spent.week), ("_monthly", spent.month)]
+        {
             if let Some(row) = row.as_object_mut() {
                 row.insert(format!("{name}{window}"), amount.to_json());
             }

@@ -5,9 +5,9 @@
 
 use super::keys;
 use crate::{
-    metering::KeyUsage,
     auth::{Exhausted, KeyHash},
     error::Result,
+    metering::KeyUsage,
     money::NanoUsd,
     ports::{Row, Sql, SqlError, int},
     time::{Millis, Window},
@@ -94,7 +94,12 @@ impl Used {
     /// From a row with [`COLUMNS`].
     pub fn read(row: &Row) -> Self {
         let nano = |name: &str| NanoUsd(int(row, name));
-        let spent = |total, day, week, month| Spent { total: nano(total), day: nano(day), week: nano(week), month: nano(month) };
+        let spent = |total, day, week, month| Spent {
+            total: nano(total),
+            day: nano(day),
+            week: nano(week),
+            month: nano(month),
+        };
         Self {
             own: spent("total", "day", "week", "month"),
             byok: spent("byok_total", "byok_day", "byok_week", "byok_month"),

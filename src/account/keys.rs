@@ -93,7 +93,8 @@ pub fn changes_since(sql: &dyn Sql, since: u64) -> Result<Changes, SqlError> {
         "SELECT hash, max(revision) AS revision FROM key_changes WHERE revision > ?1 GROUP BY hash ORDER BY 2",
         &[whole(since)],
     )?;
-    let changed = rows.iter().filter_map(|row| Some((KeyHash::parse(text(row, "hash"))?, int(row, "revision").unsigned_abs())));
+    let changed =
+        rows.iter().filter_map(|row| Some((KeyHash::parse(text(row, "hash"))?, int(row, "revision").unsigned_abs())));
     Ok(Changes { revision, changed: Some(changed.collect()) })
 }
 
@@ -147,7 +148,9 @@ fn list(sql: &dyn Sql, request: &AdminRequest, now: Millis) -> Result<Value> {
         query::text(&request.query, "workspace_id").into(),
     ];
     // Every statement binds all of its parameters, so the count names the three it does not need.
-    let count = format!("SELECT count(*) AS n FROM keys k WHERE ?1 IS NOT NULL AND ?2 IS NOT NULL AND ?3 IS NOT NULL AND {KEPT}");
+    let count = format!(
+        "SELECT count(*) AS n FROM keys k WHERE ?1 IS NOT NULL AND ?2 IS NOT NULL AND ?3 IS NOT NULL AND {KEPT}"
+    );
     let total = sql.run(&count, &params)?.first().map_or(0, |row| int(row, "n"));
     params.extend([limit.into(), offset.into()]);
     let page = format!(
@@ -155,10 +158,13 @@ fn list(sql: &dyn Sql, request: &AdminRequest, now: Millis) -> Result<Value> {
          WHERE {KEPT} GROUP BY k.seq ORDER BY k.seq DESC LIMIT ?8 OFFSET ?9"
     );
     let rows = sql.run(&page, &params)?;
-    let data = rows.iter().map(|found| {
+    let data = rows
+        .iter()
+        .map(|found| {
             let Found { key, last_used_at } = Found::read(found)?;
             Ok(key.row(&Used::read(found), last_used_at))
-        }).collect::<Result<Vec<_>>>()?;
+        })
+        .collect::<Result<Vec<_>>>()?;
     Ok(json!({ "data": data, "total_count": total }))
 }
 
@@ -190,7 +196,8 @@ struct Found {
 
 impl Found {
     fn read(row: &Row) -> Result<Self> {
-        let key = serde_json::from_str(text(row, "doc")).map_err(|error| Error::internal(format!("a stored key: {error}")))?;
+        let key = serde_json::from_str(text(row, "doc"))
+            .map_err(|error| Error::internal(format!("a stored key: {error}")))?;
         Ok(Self { key, last_used_at: row.get("last_used_at").and_then(Value::as_i64).map(Millis) })
     }
 }
@@ -304,14 +311,20 @@ mod tests {
         }
 
         fn spend(&self, hash: &KeyHash, usd: f64) {
-            add_usage(&self.sql, &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at: self.now }], self.now).unwrap();
+            add_usage(
+                &self.sql,
+                &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at: self.now }],
+                self.now,
+            )
+            .unwrap();
         }
     }
 
     #[test]
     fn the_secret_is_shown_once_and_only_its_hash_is_kept() {
         let mut account = Account::new();
-        let made = account.ask("POST", "/keys", json!({ "name": "team a", "limit": 5, "limit_reset": "daily" })).unwrap();
+        let made =
+            account.ask("POST", "/keys", json!({ "name": "team a", "limit": 5, "limit_reset": "daily" })).unwrap();
         let secret = VirtualKey::parse(made["key"].as_str().unwrap()).unwrap();
         assert_eq!(made["data"]["hash"], secret.hash().as_str());
         assert_eq!(made["data"]["limit_remaining"], 5.0);
@@ -353,7 +366,13 @@ mod tests {
         }
         assert_eq!(account.ask("POST", "/keys", json!({})).unwrap_err().param.as_deref(), Some("name"));
         for fixed in ["management", "external", "creator_user_id"] {
-            let value = if fixed == "management" { json!(true) } else if fixed == "external" { json!({ "user": "u" }) } else { json!("c") };
+            let value = if fixed == "management" {
+                json!(true)
+            } else if fixed == "external" {
+                json!({ "user": "u" })
+            } else {
+                json!("c")
+            };
             let error = account.ask("PATCH", &format!("/keys/{hash}"), json!({ fixed: value })).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(fixed));
         }
@@ -385,7 +404,8 @@ mod tests {
     #[test]
     fn a_change_raises_the_revision_and_replaces_the_copy() {
         let mut account = Account::new();
-        let hash = account.create(json!({ "name": "n", "allowed_models": ["a/b"], "expires_at": "2027-01-01T00:00:00Z" }));
+        let hash =
+            account.create(json!({ "name": "n", "allowed_models": ["a/b"], "expires_at": "2027-01-01T00:00:00Z" }));
         let path = format!("/keys/{hash}");
         let row = account.ask("PATCH", &path, json!({ "disabled": true, "allowed_models": null })).unwrap();
         assert_eq!((&row["data"]["disabled"], &row["data"]["allowed_models"]), (&json!(true), &Value::Null));
@@ -420,12 +440,20 @@ mod tests {
     fn usage_is_counted_in_its_utc_windows() {
         let mut account = Account::new();
         let hash = account.create(json!({ "name": "n", "limit": 10 }));
-        for (at, usd) in [("2026-10-31T23:59:59Z", 1.0), ("2026-11-15T23:59:59Z", 2.0), ("2026-11-16T00:00:00Z", 0.5), (NOON, 0.25)] {
+        for (at, usd) in
+            [("2026-10-31T23:59:59Z", 1.0), ("2026-11-15T23:59:59Z", 2.0), ("2026-11-16T00:00:00Z", 0.5), (NOON, 0.25)]
+        {
             let at = Millis::parse_iso(at).unwrap();
-            add_usage(&account.sql, &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at }], account.now).unwrap();
+            add_usage(
+                &account.sql,
+                &[KeyUsage { hash: hash.clone(), nano: NanoUsd::from_usd(usd).unwrap(), requests: 1, at }],
+                account.now,
+            )
+            .unwrap();
         }
         let row = account.ask("GET", &format!("/keys/{hash}"), Value::Null).unwrap()["data"].clone();
-        let figures = ["usage", "usage_monthly", "usage_weekly", "usage_daily", "byok_usage", "limit_remaining"].map(|name| row[name].as_f64().unwrap());
+        let figures = ["usage", "usage_monthly", "usage_weekly", "usage_daily", "byok_usage", "limit_remaining"]
+            .map(|name| row[name].as_f64().unwrap());
         assert_eq!(figures, [3.75, 2.75, 0.75, 0.25, 0.0, 6.25]);
         assert_eq!(row["last_used_at"], "2026-11-20T12:00:00.000Z");
         let listed = account.ask("GET", "/keys", Value::Null).unwrap();
@@ -459,13 +487,25 @@ mod tests {
         let mut account = Account::new();
         let hash = account.create(json!({ "name": "n", "limit": 2, "limit_reset": "weekly" }));
         account.spend(&hash, 2.5);
-        let request = |actor: &KeyHash| AdminRequest { method: "GET".into(), path: "/key".into(), query: vec![], body: None, actor: actor.clone() };
+        let request = |actor: &KeyHash| AdminRequest {
+            method: "GET".into(),
+            path: "/key".into(),
+            query: vec![],
+            body: None,
+            actor: actor.clone(),
+        };
         let own = handle(&account.sql, &request(&hash), account.now, &[0; 48]).unwrap().body["data"].clone();
-        assert_eq!((&own["usage"], &own["limit_remaining"], &own["is_management_key"]), (&json!(2.5), &json!(0.0), &json!(false)));
+        assert_eq!(
+            (&own["usage"], &own["limit_remaining"], &own["is_management_key"]),
+            (&json!(2.5), &json!(0.0), &json!(false))
+        );
         assert_eq!(own["effective_budget"]["remaining_usd"], -0.5);
         assert_eq!(own["budgets"][0]["resets_at"], "2026-11-23T00:00:00.000Z");
         let root = VirtualKey::generate(&[255; 48]).hash();
         let own = handle(&account.sql, &request(&root), account.now, &[0; 48]).unwrap().body["data"].clone();
-        assert_eq!((&own["is_management_key"], &own["limit"], &own["budgets"]), (&json!(true), &Value::Null, &json!([])));
+        assert_eq!(
+            (&own["is_management_key"], &own["limit"], &own["budgets"]),
+            (&json!(true), &Value::Null, &json!([]))
+        );
     }
 }

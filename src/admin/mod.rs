@@ -16,7 +16,10 @@ use crate::{
 
 /// The answer to a request that may have failed. The error's context is for the caller to log.
 pub fn respond(result: Result<AdminResponse>) -> AdminResponse {
-    result.unwrap_or_else(|error| AdminResponse { status: error.status(), body: json!({ "error": error.to_json(false) }) })
+    result.unwrap_or_else(|error| AdminResponse {
+        status: error.status(),
+        body: json!({ "error": error.to_json(false) }),
+    })
 }
 
 /// Rewrites an error for OpenRouter's SDKs, which insist on the HTTP status as `code`: the word moves
@@ -40,7 +43,8 @@ pub fn read_json(body: &[u8]) -> Result<Option<Value>> {
         return Ok(None);
     }
     let refuse = |error: serde_json::Error| {
-        Error::new(crate::error::ErrorKind::InvalidRequest, format!("The body is not valid JSON: {error}.")).code("invalid_json")
+        Error::new(crate::error::ErrorKind::InvalidRequest, format!("The body is not valid JSON: {error}."))
+            .code("invalid_json")
     };
     serde_json::from_slice(body).map(Some).map_err(refuse)
 }
@@ -59,7 +63,10 @@ mod tests {
         let mut fine = AdminResponse { status: 200, body: json!({ "data": {} }) };
         with_numeric_code(&mut fine);
         assert_eq!(fine.body, json!({ "data": {} }));
-        assert!(wants_numeric_code("speakeasy-sdk/typescript 1.3.19 2.8 1.0.0 @openrouter/sdk") && !wants_numeric_code("OpenAI/Python 2.1"));
+        assert!(
+            wants_numeric_code("speakeasy-sdk/typescript 1.3.19 2.8 1.0.0 @openrouter/sdk")
+                && !wants_numeric_code("OpenAI/Python 2.1")
+        );
     }
 
     #[test]

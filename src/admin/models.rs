@@ -47,7 +47,10 @@ fn list(query: &Query, catalog: &Effective) -> Result<Value> {
     let total = models.len();
     let paged = ["offset", "limit"].iter().any(|name| query::text(query, name).is_some());
     let (offset, limit) = query::page(query, 500, 1000)?;
-    let (offset, limit) = (usize::try_from(offset).unwrap_or(usize::MAX), if paged { usize::try_from(limit).unwrap_or(0) } else { usize::MAX });
+    let (offset, limit) = (
+        usize::try_from(offset).unwrap_or(usize::MAX),
+        if paged { usize::try_from(limit).unwrap_or(0) } else { usize::MAX },
+    );
     let data: Vec<Value> = models.iter().skip(offset).take(limit).map(|model| entry(model, catalog)).collect();
     let after = offset.saturating_add(data.len());
     let next = (after < total && !data.is_empty()).then(|| next_page(query, after));
@@ -65,17 +68,23 @@ fn select(query: &Query, catalog: &Effective) -> Result<Vec<Model>> {
     let providers = query::list(query, "providers");
     let words = query::text(query, "q").map(str::to_lowercase);
     let context = query::whole(query, "context", 0..=i64::MAX)?.map(i64::unsigned_abs);
-    let any = |wanted: &[&str], have: &[String]| wanted.is_empty() || wanted.iter().any(|item| have.iter().any(|other| other == item));
+    let any = |wanted: &[&str], have: &[String]| {
+        wanted.is_empty() || wanted.iter().any(|item| have.iter().any(|other| other == item))
+    };
 
     let mut models = catalog.models();
     models.retain(|model| {
         (all || catalog.can_serve(model))
             && (outputs.contains(&"all") || any(&outputs, &model.architecture.output_modalities))
             && any(&inputs, &model.architecture.input_modalities)
-            && parameters.iter().all(|wanted| model.endpoints.iter().any(|e| e.supported_parameters.iter().any(|have| have == wanted)))
+            && parameters
+                .iter()
+                .all(|wanted| model.endpoints.iter().any(|e| e.supported_parameters.iter().any(|have| have == wanted)))
             && (authors.is_empty() || model.id.split_once('/').is_some_and(|(author, _)| authors.contains(&author)))
             && (providers.is_empty() || model.endpoints.iter().any(|e| serves(&providers, e, catalog)))
-            && words.as_ref().is_none_or(|words| model.id.to_lowercase().contains(words) || model.name.to_lowercase().contains(words))
+            && words.as_ref().is_none_or(|words| {
+                model.id.to_lowercase().contains(words) || model.name.to_lowercase().contains(words)
+            })
             && context.is_none_or(|least| context_length(model).is_some_and(|have| have >= least))
     });
     let price = |model: &Model| top(model, catalog).and_then(|e| e.pricing.as_ref()).map(Pricing::combined);
@@ -84,7 +93,9 @@ fn select(query: &Query, catalog: &Effective) -> Result<Vec<Model>> {
         Some("newest") => models.sort_by_key(|model| std::cmp::Reverse(model.created)),
         // What has no price comes last either way.
         Some("pricing-low-to-high") => models.sort_by_cached_key(|model| price(model).unwrap_or(u64::MAX)),
-        Some("pricing-high-to-low") => models.sort_by_cached_key(|model| std::cmp::Reverse(price(model).map_or(0, |pico| pico.saturating_add(1)))),
+        Some("pricing-high-to-low") => {
+            models.sort_by_cached_key(|model| std::cmp::Reverse(price(model).map_or(0, |pico| pico.saturating_add(1))))
+        }
         Some("context-high-to-low") => models.sort_by_key(|model| std::cmp::Reverse(context_length(model))),
         Some(other) if SORTS_WITHOUT_FIGURES.contains(&other) => {}
         Some(_) => {
@@ -104,7 +115,12 @@ fn find(author: &str, slug: &str, catalog: &Effective) -> Result<Model> {
     let name = format!("{author}/{slug}");
     let id = Slug::parse(&name).map(|slug| slug.id);
     let model = id.ok().and_then(|id| catalog.model(&id));
-    model.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("There is no model {name:?}. GET /v1/models lists those that can be called.")))
+    model.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("There is no model {name:?}. GET /v1/models lists those that can be called."),
+        )
+    })
 }
 
 /// The endpoint whose facts stand for the model: the cheapest of those that can be called.
@@ -119,7 +135,8 @@ fn context_length(model: &Model) -> Option<u64> {
 
 fn entry(model: &Model, catalog: &Effective) -> Value {
     let top = top(model, catalog);
-    let mut parameters: Vec<&str> = model.endpoints.iter().flat_map(|e| &e.supported_parameters).map(String::as_str).collect();
+    let mut parameters: Vec<&str> =
+        model.endpoints.iter().flat_map(|e| &e.supported_parameters).map(String::as_str).collect();
     parameters.sort_unstable();
     parameters.dedup();
     json!({
@@ -179,7 +196,8 @@ fn with_endpoints(model: &Model, catalog: &Effective, all: bool) -> Value {
 fn endpoint_row(model: &Model, endpoint: &Endpoint, provider: &EffectiveProvider) -> Value {
     let tools = endpoint.supported_parameters.iter().any(|name| name == "tool_choice");
     // A cache that is read at a price and written at none works by itself.
-    let implicit = endpoint.pricing.as_ref().is_some_and(|p| p.input_cache_read.is_some() && p.input_cache_write.is_none());
+    let implicit =
+        endpoint.pricing.as_ref().is_some_and(|p| p.input_cache_read.is_some() && p.input_cache_write.is_none());
     json!({
         "name": format!("{} | {}", provider.row.name, model.id),
         "model_id": model.id,
@@ -210,24 +228,28 @@ fn endpoint_row(model: &Model, endpoint: &Endpoint, provider: &EffectiveProvider
 
 fn providers(query: &Query, catalog: &Effective) -> Result<Value> {
     let all = query::flag(query, "all")?;
-    let rows = catalog.providers().filter(|provider| all || provider.ready()).map(|EffectiveProvider { row, .. }| {
-        json!({
-            "name": row.name,
-            "slug": row.slug,
-            "privacy_policy_url": row.privacy_policy_url,
-            "terms_of_service_url": row.terms_of_service_url,
-            "status_page_url": row.status_page_url,
-            "headquarters": row.headquarters,
-            "data_policy": row.data_policy,
-            "region": row.region,
-        })
-    });
+    let rows =
+        catalog.providers().filter(|provider| all || provider.ready()).map(|EffectiveProvider { row, .. }| {
+            json!({
+                "name": row.name,
+                "slug": row.slug,
+                "privacy_policy_url": row.privacy_policy_url,
+                "terms_of_service_url": row.terms_of_service_url,
+                "status_page_url": row.status_page_url,
+                "headquarters": row.headquarters,
+                "data_policy": row.data_policy,
+                "region": row.region,
+            })
+        });
     Ok(json!({ "data": rows.collect::<Vec<_>>() }))
 }
 
 /// The address of the page that begins at `offset`, with the same filters.
 fn next_page(query: &Query, offset: usize) -> String {
-    let kept = query.iter().filter(|(name, _)| name != "offset").map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    let kept = query
+        .iter()
+        .filter(|(name, _)| name != "offset")
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
     let parts: Vec<String> = kept.chain([format!("offset={offset}")]).collect();
     format!("/api/v1/models?{}", parts.join("&"))
 }
@@ -244,7 +266,10 @@ mod tests {
 
     fn rows() -> Rows {
         let provider = |slug: &str, name: &str, credential: Option<&str>| StoredRow {
-            row: serde_json::from_value(json!({ "slug": slug, "name": name, "dialect": "openai", "base_url": "https://example.com/v1" })).unwrap(),
+            row: serde_json::from_value(
+                json!({ "slug": slug, "name": name, "dialect": "openai", "base_url": "https://example.com/v1" }),
+            )
+            .unwrap(),
             credential_type: credential.map(str::to_owned),
         };
         let model = |id: &str, created: i64, rest: Value| -> Model {
@@ -255,14 +280,30 @@ mod tests {
         let endpoint = |provider: &str, prompt: &str| json!({ "provider": provider, "upstream_model": "m", "pricing": { "prompt": prompt, "completion": "0" } });
         Rows {
             revision: 1,
-            providers: vec![provider("cold", "Cold", None), provider("fast", "Fast", Some("bearer")), provider("slow", "Slow", Some("none"))],
+            providers: vec![
+                provider("cold", "Cold", None),
+                provider("fast", "Fast", Some("bearer")),
+                provider("slow", "Slow", Some("none")),
+            ],
             models: vec![
-                model("demo/cheap", 30, json!({ "context_length": 100, "endpoints": [endpoint("fast", "0.000002"), endpoint("slow", "0.000001")] })),
-                model("demo/dear", 10, json!({ "context_length": 300, "endpoints": [
+                model(
+                    "demo/cheap",
+                    30,
+                    json!({ "context_length": 100, "endpoints": [endpoint("fast", "0.000002"), endpoint("slow", "0.000001")] }),
+                ),
+                model(
+                    "demo/dear",
+                    10,
+                    json!({ "context_length": 300, "endpoints": [
                     endpoint("cold", "0.000001"),
                     { "provider": "fast", "tag": "fast/fp8", "quantization": "fp8", "upstream_model": "m", "context_length": 200, "max_completion_tokens": 50,
-                      "supported_parameters": ["tools", "tool_choice"], "pricing": { "prompt": "0.000009", "completion": "0", "input_cache_read": "0.000001" } } ] })),
-                model("demo/draw", 40, json!({ "architecture": { "output_modalities": ["image"] }, "endpoints": [endpoint("fast", "0")] })),
+                      "supported_parameters": ["tools", "tool_choice"], "pricing": { "prompt": "0.000009", "completion": "0", "input_cache_read": "0.000001" } } ] }),
+                ),
+                model(
+                    "demo/draw",
+                    40,
+                    json!({ "architecture": { "output_modalities": ["image"] }, "endpoints": [endpoint("fast", "0")] }),
+                ),
                 model("demo/free:free", 20, json!({ "endpoints": [{ "provider": "slow", "upstream_model": "m" }] })),
                 model("other/unreachable", 50, json!({ "endpoints": [endpoint("cold", "0")] })),
             ],
@@ -272,12 +313,21 @@ mod tests {
 
     fn ask(target: &str) -> Result<Value> {
         let (path, search) = target.split_once('?').unwrap_or((target, ""));
-        let query: Vec<_> = search.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let query: Vec<_> = search
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         answer(path, &query, &Effective::of(rows(), &|_| false))
     }
 
     fn ids(target: &str) -> Vec<String> {
-        ask(target).unwrap()["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+        ask(target).unwrap()["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
@@ -299,7 +349,8 @@ mod tests {
             ("sort=most-popular", "cheap dear free:free"),
             ("unknown=ignored", "cheap dear free:free"),
         ] {
-            let names: Vec<String> = ids(&format!("/models?{search}")).iter().map(|id| id.split_once('/').unwrap().1.to_owned()).collect();
+            let names: Vec<String> =
+                ids(&format!("/models?{search}")).iter().map(|id| id.split_once('/').unwrap().1.to_owned()).collect();
             assert_eq!(names.join(" "), expected, "{search}");
             let count = ask(&format!("/models/count?{search}")).unwrap();
             assert_eq!(count["data"]["count"], names.len(), "{search}");
@@ -315,15 +366,24 @@ mod tests {
         let next = first["links"]["next"].as_str().unwrap();
         assert_eq!(next, "/api/v1/models?limit=2&q=demo&offset=2");
         let second = ask(next.strip_prefix("/api/v1").unwrap()).unwrap();
-        assert_eq!((second["data"][0]["id"].as_str(), &second["links"]["next"]), (Some("demo/free:free"), &Value::Null));
+        assert_eq!(
+            (second["data"][0]["id"].as_str(), &second["links"]["next"]),
+            (Some("demo/free:free"), &Value::Null)
+        );
         assert_eq!(ask("/models?offset=9").unwrap()["data"], json!([]));
     }
 
     #[test]
     fn a_model_shows_the_facts_of_its_cheapest_endpoint_that_can_be_called() {
         let row = ask("/model/demo/dear").unwrap()["data"].clone();
-        assert_eq!((&row["pricing"]["prompt"], &row["top_provider"]["context_length"]), (&json!("0.000009"), &json!(200)));
-        assert_eq!((&row["architecture"]["modality"], &row["links"]["details"]), (&json!("text->text"), &json!("/api/v1/models/demo/dear/endpoints")));
+        assert_eq!(
+            (&row["pricing"]["prompt"], &row["top_provider"]["context_length"]),
+            (&json!("0.000009"), &json!(200))
+        );
+        assert_eq!(
+            (&row["architecture"]["modality"], &row["links"]["details"]),
+            (&json!("text->text"), &json!("/api/v1/models/demo/dear/endpoints"))
+        );
         assert_eq!(ask("/model/demo/dear:nitro").unwrap()["data"]["id"], "demo/dear");
         assert_eq!(ask("/model/demo/free:free").unwrap()["data"]["pricing"]["prompt"], "-1");
         for path in ["/model/demo/none", "/models/demo/none/endpoints"] {
@@ -335,13 +395,23 @@ mod tests {
     fn endpoints_and_providers_are_those_that_are_ready_unless_all_are_asked_for() {
         let tags = |target: &str| -> Vec<(String, i64)> {
             let rows = ask(target).unwrap()["data"]["endpoints"].clone();
-            rows.as_array().unwrap().iter().map(|row| (row["tag"].as_str().unwrap().to_owned(), row["status"].as_i64().unwrap())).collect()
+            rows.as_array()
+                .unwrap()
+                .iter()
+                .map(|row| (row["tag"].as_str().unwrap().to_owned(), row["status"].as_i64().unwrap()))
+                .collect()
         };
         assert_eq!(tags("/models/demo/dear/endpoints"), [("fast/fp8".to_owned(), 0)]);
-        assert_eq!(tags("/models/demo/dear/endpoints?all=true"), [("cold".to_owned(), -10), ("fast/fp8".to_owned(), 0)]);
+        assert_eq!(
+            tags("/models/demo/dear/endpoints?all=true"),
+            [("cold".to_owned(), -10), ("fast/fp8".to_owned(), 0)]
+        );
         assert_eq!(tags("/models/other/unreachable/endpoints"), []);
         let row = ask("/models/demo/dear/endpoints").unwrap()["data"]["endpoints"][0].clone();
-        assert_eq!((&row["name"], &row["supports_tool_choice"]["auto"], &row["supports_implicit_caching"]), (&json!("Fast | demo/dear"), &json!(true), &json!(true)));
+        assert_eq!(
+            (&row["name"], &row["supports_tool_choice"]["auto"], &row["supports_implicit_caching"]),
+            (&json!("Fast | demo/dear"), &json!(true), &json!(true))
+        );
         let slugs = |target: &str| ask(target).unwrap()["data"].as_array().unwrap().len();
         assert_eq!(slugs("/providers"), 2);
         assert!(slugs("/providers?all=true") > 10);

@@ -18,7 +18,12 @@ pub fn text<'q>(query: &'q Query, name: &str) -> Option<&'q str> {
 
 /// A comma-separated list.
 pub fn list<'q>(query: &'q Query, name: &str) -> Vec<&'q str> {
-    text(query, name).into_iter().flat_map(|value| value.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect()
+    text(query, name)
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .collect()
 }
 
 /// A whole number within a range.
@@ -26,7 +31,10 @@ pub fn whole(query: &Query, name: &str, range: RangeInclusive<i64>) -> Result<Op
     let Some(value) = text(query, name) else { return Ok(None) };
     match value.parse() {
         Ok(number) if range.contains(&number) => Ok(Some(number)),
-        _ => Err(Error::invalid(name, format!("{name} must be a whole number from {} to {}.", range.start(), range.end()))),
+        _ => Err(Error::invalid(
+            name,
+            format!("{name} must be a whole number from {} to {}.", range.start(), range.end()),
+        )),
     }
 }
 
@@ -43,7 +51,10 @@ pub fn flag(query: &Query, name: &str) -> Result<bool> {
 pub fn moment(query: &Query, name: &str) -> Result<Option<Millis>> {
     let parse = |value| {
         Millis::parse_iso(value).ok_or_else(|| {
-            Error::invalid(name, format!("{name} must be a date and time with seconds and offset, such as 2026-11-20T12:00:00Z."))
+            Error::invalid(
+                name,
+                format!("{name} must be a date and time with seconds and offset, such as 2026-11-20T12:00:00Z."),
+            )
         })
     };
     text(query, name).map(parse).transpose()

@@ -39,8 +39,12 @@ pub fn ask(method: &str, path: &str, query: &Query, asker: &KeyRecord, now: Mill
         ("GET", ["generations"]) => generations(query, asker)?,
         ("GET", ["activity"]) => (vec![activity(query, asker, now)?], Shape::Activity),
         ("GET", ["admin", "dead-letters"]) => (dead_letters(query)?, Shape::DeadLetters),
-        ("GET", ["admin", "dead-letters", id]) => (vec![by_id("SELECT * FROM dead_letters WHERE id = ?1", id)], Shape::DeadLetter),
-        ("DELETE", ["admin", "dead-letters", id]) => (vec![by_id("DELETE FROM dead_letters WHERE id = ?1 RETURNING id", id)], Shape::Deleted),
+        ("GET", ["admin", "dead-letters", id]) => {
+            (vec![by_id("SELECT * FROM dead_letters WHERE id = ?1", id)], Shape::DeadLetter)
+        }
+        ("DELETE", ["admin", "dead-letters", id]) => {
+            (vec![by_id("DELETE FROM dead_letters WHERE id = ?1 RETURNING id", id)], Shape::Deleted)
+        }
         _ => return Err(Error::internal(format!("the records have nothing at {method} {path}"))),
     };
     Ok(Question { statements, shape })
@@ -50,11 +54,15 @@ impl Question {
     /// The answer, from the rows of each statement.
     pub fn answer(&self, results: &[Vec<Row>]) -> Result<Value> {
         let rows = results.first().map(Vec::as_slice).unwrap_or_default();
-        let one = |what: &str| rows.first().ok_or_else(|| Error::new(ErrorKind::NotFound, format!("There is no {what} of that id.")));
+        let one = |what: &str| {
+            rows.first().ok_or_else(|| Error::new(ErrorKind::NotFound, format!("There is no {what} of that id.")))
+        };
         Ok(match self.shape {
             Shape::Generation => {
-                let row = one("generation")
-                    .map_err(|error| Error { message: format!("{} It may take a few seconds to appear after its answer.", error.message), ..error })?;
+                let row = one("generation").map_err(|error| Error {
+                    message: format!("{} It may take a few seconds to appear after its answer.", error.message),
+                    ..error
+                })?;
                 json!({ "data": generation_row(row)? })
             }
             Shape::Generations { limit } => {
@@ -82,7 +90,8 @@ fn by_id(sql: &str, id: &str) -> Statement {
 
 /// By our id or the provider's. An inference key sees what it called itself.
 fn generation(query: &Query, asker: &KeyRecord) -> Result<Statement> {
-    let id = query::text(query, "id").ok_or_else(|| Error::invalid("id", "id: give the id of a generation (?id=gen-...)."))?;
+    let id = query::text(query, "id")
+        .ok_or_else(|| Error::invalid("id", "id: give the id of a generation (?id=gen-...)."))?;
     let own = (asker.kind == KeyKind::Inference).then(|| asker.hash.as_str());
     // Two look-ups by index rather than one scan; ids come before the providers' ids.
     let sql = "SELECT * FROM (
@@ -123,14 +132,19 @@ fn generations(query: &Query, asker: &KeyRecord) -> Result<(Vec<Statement>, Shap
     }
     if let Some(cursor) = query::text(query, "cursor") {
         let place = cursor.split_once('.').and_then(|(at, id)| Some((at.parse::<i64>().ok()?, id)));
-        let (at, id) = place.ok_or_else(|| Error::invalid("cursor", "cursor must be the next_cursor of a former answer."))?;
+        let (at, id) =
+            place.ok_or_else(|| Error::invalid("cursor", "cursor must be the next_cursor of a former answer."))?;
         filter("created_at <= #", at.into());
         let bound = params.len();
         params.push(id.into());
         filters.push(format!("(created_at < ?{bound} OR id < ?{})", params.len()));
     }
     params.push((limit + 1).into());
-    let sql = format!("SELECT * FROM generations WHERE {} ORDER BY created_at DESC, id DESC LIMIT ?{}", filters.join(" AND "), params.len());
+    let sql = format!(
+        "SELECT * FROM generations WHERE {} ORDER BY created_at DESC, id DESC LIMIT ?{}",
+        filters.join(" AND "),
+        params.len()
+    );
     Ok((vec![Statement::new(sql, params)], Shape::Generations { limit: usize::try_from(limit).unwrap_or(0) }))
 }
 
@@ -167,13 +181,19 @@ fn activity(query: &Query, asker: &KeyRecord, now: Millis) -> Result<Statement> 
 fn dead_letters(query: &Query) -> Result<Vec<Statement>> {
     let (offset, limit) = query::page(query, 100, 100)?;
     Ok(vec![
-        Statement::new("SELECT * FROM dead_letters ORDER BY received_at DESC, id DESC LIMIT ?1 OFFSET ?2", vec![limit.into(), offset.into()]),
+        Statement::new(
+            "SELECT * FROM dead_letters ORDER BY received_at DESC, id DESC LIMIT ?1 OFFSET ?2",
+            vec![limit.into(), offset.into()],
+        ),
         Statement::new("SELECT count(*) AS n FROM dead_letters", vec![]),
     ])
 }
 
 fn key_hash(query: &Query, name: &str) -> Result<Option<KeyHash>> {
-    let parse = |value| KeyHash::parse(value).ok_or_else(|| Error::invalid(name, format!("{name} must be the hash of a key: 64 hexadecimal digits.")));
+    let parse = |value| {
+        KeyHash::parse(value)
+            .ok_or_else(|| Error::invalid(name, format!("{name} must be the hash of a key: 64 hexadecimal digits.")))
+    };
     query::text(query, name).map(parse).transpose()
 }
 
@@ -235,8 +255,8 @@ const NOTHING: [&str; 11] = [
 fn generation_row(row: &Row) -> Result<Value> {
     let usd = |name: &str| row.get(name).and_then(Value::as_i64).map_or(Value::Null, |nano| NanoUsd(nano).to_json());
     let truth = |name: &str| int(row, name) != 0;
-    let attempts: Vec<Value> =
-        serde_json::from_str(text(row, "attempts")).map_err(|error| Error::internal(format!("attempts of a generation: {error}")))?;
+    let attempts: Vec<Value> = serde_json::from_str(text(row, "attempts"))
+        .map_err(|error| Error::internal(format!("attempts of a generation: {error}")))?;
     let cost = NanoUsd(int(row, "cost_nano")).to_json();
     let model = [text(row, "model"), text(row, "requested_model")].into_iter().find(|model| !model.is_empty());
     let mut shown = json!({
@@ -257,7 +277,9 @@ fn generation_row(row: &Row) -> Result<Value> {
         "priced": row.get("cost_nano").is_some_and(|cost| !cost.is_null()),
     });
     if let Some(members) = shown.as_object_mut() {
-        members.extend(COPIED.iter().map(|&(name, column)| (name.to_owned(), row.get(column).cloned().unwrap_or_default())));
+        members.extend(
+            COPIED.iter().map(|&(name, column)| (name.to_owned(), row.get(column).cloned().unwrap_or_default())),
+        );
         members.extend(NOTHING.iter().map(|&name| (name.to_owned(), Value::Null)));
     }
     Ok(shown)
@@ -268,7 +290,9 @@ fn provider_response(attempt: &Value) -> Value {
     row.insert("status".to_owned(), attempt.get("status").cloned().unwrap_or_default());
     row.insert("cause".to_owned(), attempt.get("cause").cloned().unwrap_or_default());
     row.insert("is_byok".to_owned(), false.into());
-    for (name, from) in [("provider_name", "provider"), ("endpoint_id", "tag"), ("model_permaslug", "model"), ("latency", "latency_ms")] {
+    for (name, from) in
+        [("provider_name", "provider"), ("endpoint_id", "tag"), ("model_permaslug", "model"), ("latency", "latency_ms")]
+    {
         if let Some(value) = attempt.get(from).filter(|value| !value.is_null()) {
             row.insert(name.to_owned(), value.clone());
         }
@@ -332,9 +356,14 @@ mod tests {
 
     fn run(sql: &Memory, method: &str, target: &str, asker: &KeyRecord) -> Result<Value> {
         let (path, search) = target.split_once('?').unwrap_or((target, ""));
-        let query: Vec<_> = search.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let query: Vec<_> = search
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         let question = ask(method, path, &query, asker, NOW)?;
-        let results: Vec<_> = question.statements.iter().map(|statement| sql.run(&statement.sql, &statement.params).unwrap()).collect();
+        let results: Vec<_> =
+            question.statements.iter().map(|statement| sql.run(&statement.sql, &statement.params).unwrap()).collect();
         question.answer(&results)
     }
 
@@ -346,7 +375,10 @@ mod tests {
             &[
                 event("gen-1", json!({ "key_hash": key(1).as_str(), "created_at": at(0) })),
                 event("gen-2", json!({ "key_hash": key(1).as_str(), "created_at": at(1), "cost_nano": null })),
-                event("gen-3", json!({ "key_hash": key(2).as_str(), "created_at": at(1), "model": "b/n", "outcome": "error", "workspace_id": "w2" })),
+                event(
+                    "gen-3",
+                    json!({ "key_hash": key(2).as_str(), "created_at": at(1), "model": "b/n", "outcome": "error", "workspace_id": "w2" }),
+                ),
                 event("gen-4", json!({ "key_hash": key(1).as_str(), "created_at": at(24) })),
                 event("gen-5", json!({ "key_hash": key(1).as_str(), "created_at": at(40 * 24) })),
                 event("gen-6", json!({ "key_hash": key(1).as_str(), "org": "foreign" })),
@@ -361,8 +393,14 @@ mod tests {
         let root = KeyRecord::root(key(9));
         let get = |id: &str, asker: &KeyRecord| run(&sql, "GET", &format!("/generation?id={id}"), asker);
         let row = get("gen-1", &inference(1)).unwrap()["data"].clone();
-        assert_eq!((&row["id"], &row["total_cost"], &row["tokens_prompt"], &row["created_at"]), (&json!("gen-1"), &json!(0.0000015), &json!(10), &json!("2026-11-20T12:00:00.000Z")));
-        assert_eq!(row["provider_responses"][0], json!({ "status": 200, "cause": null, "is_byok": false, "provider_name": "p", "endpoint_id": "p/fp8", "model_permaslug": "a/m", "latency": 12 }));
+        assert_eq!(
+            (&row["id"], &row["total_cost"], &row["tokens_prompt"], &row["created_at"]),
+            (&json!("gen-1"), &json!(0.0000015), &json!(10), &json!("2026-11-20T12:00:00.000Z"))
+        );
+        assert_eq!(
+            row["provider_responses"][0],
+            json!({ "status": 200, "cause": null, "is_byok": false, "provider_name": "p", "endpoint_id": "p/fp8", "model_permaslug": "a/m", "latency": 12 })
+        );
         assert_eq!(get("up-gen-1", &inference(1)).unwrap()["data"]["id"], "gen-1");
         assert_eq!(get("gen-2", &root).unwrap()["data"]["priced"], false);
         assert_eq!(get("gen-1", &inference(2)).unwrap_err().status(), 404);
@@ -376,7 +414,8 @@ mod tests {
         let root = KeyRecord::root(key(9));
         let list = |search: &str| {
             let answer = run(&sql, "GET", &format!("/generations?{search}"), &root).unwrap();
-            let ids: Vec<String> = answer["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+            let ids: Vec<String> =
+                answer["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
             (ids.join(" "), answer["next_cursor"].as_str().map(str::to_owned))
         };
         assert_eq!(list(""), ("gen-1 gen-3 gen-2 gen-4 gen-5".to_owned(), None));
@@ -398,8 +437,17 @@ mod tests {
         ] {
             assert_eq!(list(&search).0, expected, "{search}");
         }
-        for (search, param) in [("cursor=x", "cursor"), ("key_hash=x", "key_hash"), ("outcome=fine", "outcome"), ("since=now", "since"), ("limit=0", "limit")] {
-            assert_eq!(run(&sql, "GET", &format!("/generations?{search}"), &root).unwrap_err().param.as_deref(), Some(param));
+        for (search, param) in [
+            ("cursor=x", "cursor"),
+            ("key_hash=x", "key_hash"),
+            ("outcome=fine", "outcome"),
+            ("since=now", "since"),
+            ("limit=0", "limit"),
+        ] {
+            assert_eq!(
+                run(&sql, "GET", &format!("/generations?{search}"), &root).unwrap_err().param.as_deref(),
+                Some(param)
+            );
         }
     }
 
@@ -407,16 +455,32 @@ mod tests {
     fn activity_sums_thirty_days_and_today() {
         let sql = filled();
         let root = KeyRecord::root(key(9));
-        let rows = |search: &str| run(&sql, "GET", &format!("/activity?{search}"), &root).unwrap()["data"].as_array().unwrap().clone();
-        let brief = |rows: &[Value]| rows.iter().map(|row| format!("{} {} {}", row["date"].as_str().unwrap(), row["model"].as_str().unwrap(), row["requests"])).collect::<Vec<_>>();
+        let rows = |search: &str| {
+            run(&sql, "GET", &format!("/activity?{search}"), &root).unwrap()["data"].as_array().unwrap().clone()
+        };
+        let brief = |rows: &[Value]| {
+            rows.iter()
+                .map(|row| {
+                    format!("{} {} {}", row["date"].as_str().unwrap(), row["model"].as_str().unwrap(), row["requests"])
+                })
+                .collect::<Vec<_>>()
+        };
         assert_eq!(brief(&rows("")), ["2026-11-20 a/m 2", "2026-11-20 b/n 1", "2026-11-19 a/m 1"]);
         assert_eq!(brief(&rows("date=2026-11-19")), ["2026-11-19 a/m 1"]);
         assert_eq!(brief(&rows(&format!("api_key_hash={}", key(2)))), ["2026-11-20 b/n 1"]);
         assert_eq!(rows("group_by=workspace")[1]["workspace_id"], "w2");
         let row = &rows("")[0];
-        assert_eq!((&row["usage"], &row["prompt_tokens"], &row["endpoint_id"], row.get("workspace_id")), (&json!(0.0000015), &json!(20), &json!("p/fp8"), None));
-        for (search, param) in [("date=today", "date"), ("api_key_hash=x", "api_key_hash"), ("group_by=user", "group_by")] {
-            assert_eq!(run(&sql, "GET", &format!("/activity?{search}"), &root).unwrap_err().param.as_deref(), Some(param));
+        assert_eq!(
+            (&row["usage"], &row["prompt_tokens"], &row["endpoint_id"], row.get("workspace_id")),
+            (&json!(0.0000015), &json!(20), &json!("p/fp8"), None)
+        );
+        for (search, param) in
+            [("date=today", "date"), ("api_key_hash=x", "api_key_hash"), ("group_by=user", "group_by")]
+        {
+            assert_eq!(
+                run(&sql, "GET", &format!("/activity?{search}"), &root).unwrap_err().param.as_deref(),
+                Some(param)
+            );
         }
     }
 
@@ -424,7 +488,11 @@ mod tests {
     fn dead_letters_are_listed_shown_and_removed() {
         let sql = database();
         let root = KeyRecord::root(key(9));
-        sql.batch(&[dead_letter("m1", Millis(1), "usage-events", "v must be 1", "{}"), dead_letter("m2", Millis(2), "usage-events", "no JSON", "x")]).unwrap();
+        sql.batch(&[
+            dead_letter("m1", Millis(1), "usage-events", "v must be 1", "{}"),
+            dead_letter("m2", Millis(2), "usage-events", "no JSON", "x"),
+        ])
+        .unwrap();
         let list = run(&sql, "GET", "/admin/dead-letters?limit=1", &root).unwrap();
         assert_eq!((&list["data"][0]["id"], &list["total_count"]), (&json!("m2"), &json!(2)));
         assert_eq!(run(&sql, "GET", "/admin/dead-letters/m1", &root).unwrap()["data"]["reason"], "v must be 1");

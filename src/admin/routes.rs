@@ -116,9 +116,18 @@ pub fn find(method: &str, path: &str) -> Result<&'static Route, Box<NoRoute>> {
     }
     let allow = here.iter().map(|route| route.method).collect::<Vec<_>>().join(", ");
     Err(Box::new(if here.is_empty() {
-        NoRoute { error: Error::new(ErrorKind::NotFound, format!("There is nothing at {path:?}. GET /openapi.json lists what there is.")), allow: None }
+        NoRoute {
+            error: Error::new(
+                ErrorKind::NotFound,
+                format!("There is nothing at {path:?}. GET /openapi.json lists what there is."),
+            ),
+            allow: None,
+        }
     } else {
-        NoRoute { error: Error::new(ErrorKind::MethodNotAllowed, format!("{path} does not take {method}, but {allow}.")), allow: Some(allow) }
+        NoRoute {
+            error: Error::new(ErrorKind::MethodNotAllowed, format!("{path} does not take {method}, but {allow}.")),
+            allow: Some(allow),
+        }
     }))
 }
 
@@ -145,7 +154,9 @@ mod tests {
         for route in ROUTES {
             let open = ["/health", "/openapi.json"].contains(&route.path);
             assert_eq!(route.access == Access::Public, open, "{route:?}");
-            let managed = route.path.starts_with("/admin") || route.path.starts_with("/keys") || route.method != "GET" && route.answer != Answer::Entry;
+            let managed = route.path.starts_with("/admin")
+                || route.path.starts_with("/keys")
+                || route.method != "GET" && route.answer != Answer::Entry;
             assert!(!managed || route.access == MANAGEMENT, "{route:?}");
             let example = route.path.replace(['{', '}'], "");
             assert!(std::ptr::eq(find(route.method, &example).unwrap(), route), "{route:?}");
@@ -177,8 +188,19 @@ mod tests {
         for path in ["/v1/keys", "/api/v1/keys", "/v1/keys/"] {
             assert_eq!(below_base(path), "/keys");
         }
-        assert_eq!((below_base("/v1"), below_base("/health"), below_base("/api/keys"), below_base("/v10/keys")), ("", "/health", "/api/keys", "/v10/keys"));
-        for (method, path) in [("GET", ""), ("GET", "/"), ("GET", "/nothing"), ("GET", "/keys//"), ("GET", "/rows"), ("GET", "/records/x"), ("GET", "/models/a/b/c")] {
+        assert_eq!(
+            (below_base("/v1"), below_base("/health"), below_base("/api/keys"), below_base("/v10/keys")),
+            ("", "/health", "/api/keys", "/v10/keys")
+        );
+        for (method, path) in [
+            ("GET", ""),
+            ("GET", "/"),
+            ("GET", "/nothing"),
+            ("GET", "/keys//"),
+            ("GET", "/rows"),
+            ("GET", "/records/x"),
+            ("GET", "/models/a/b/c"),
+        ] {
             assert_eq!(find(method, path).unwrap_err().error.status(), 404, "{method} {path}");
         }
         let wrong = find("PUT", "/keys/abc").unwrap_err();

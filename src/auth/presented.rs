@@ -15,14 +15,23 @@ pub fn presented(values: [Option<&str>; 3]) -> Result<VirtualKey> {
         Some(_) => return Err(KeyRecord::refuse("The Authorization header must be \"Bearer <key>\".")),
         None => None,
     };
-    let mut keys = [bearer].into_iter().chain(others.map(|value| value.map(str::trim))).flatten().filter(|key| !key.is_empty());
+    let mut keys =
+        [bearer].into_iter().chain(others.map(|value| value.map(str::trim))).flatten().filter(|key| !key.is_empty());
     let Some(key) = keys.next() else {
-        return Err(KeyRecord::refuse("No API key was given. Send it as \"Authorization: Bearer <key>\".").code("missing_api_key"));
+        return Err(KeyRecord::refuse("No API key was given. Send it as \"Authorization: Bearer <key>\".")
+            .code("missing_api_key"));
     };
     if keys.any(|other| other != key) {
-        return Err(Error::invalid("authorization", "The request carries two different API keys, in two headers. Send one."));
+        return Err(Error::invalid(
+            "authorization",
+            "The request carries two different API keys, in two headers. Send one.",
+        ));
     }
-    VirtualKey::parse(key).ok_or_else(|| KeyRecord::refuse("This is not a valid API key of this gateway: it is mistyped, cut short, or another service's."))
+    VirtualKey::parse(key).ok_or_else(|| {
+        KeyRecord::refuse(
+            "This is not a valid API key of this gateway: it is mistyped, cut short, or another service's.",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -46,7 +55,12 @@ mod tests {
             assert_eq!(ask(values), Ok(key.clone()), "{values:?}");
         }
         assert_eq!(ask([Some(&bearer), Some(&other), None]), Err(400));
-        for values in [[None, None, None], [Some("Basic abc"), None, None], [Some("Bearer sk-proj-123"), None, None], [Some(&key), None, None]] {
+        for values in [
+            [None, None, None],
+            [Some("Basic abc"), None, None],
+            [Some("Bearer sk-proj-123"), None, None],
+            [Some(&key), None, None],
+        ] {
             assert_eq!(ask(values), Err(401), "{values:?}");
         }
     }

@@ -149,12 +149,15 @@ impl KeyRecord {
             Some(moment) => format!("It resets at {moment}; whoever manages the gateway can raise it."),
             None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
         };
-        Err(Error::new(ErrorKind::PaymentRequired, format!("This API key has used ${spent} of its limit of ${limit}. {then}"))
-            .code("key_limit_reached")
-            .meta("account", serde_json::json!({ "kind": "key", "id": self.hash.as_str() }))
-            .meta("limit_usd", limit.to_json())
-            .meta("spent_usd", spent.to_json())
-            .meta("resets_at", resets_at))
+        Err(Error::new(
+            ErrorKind::PaymentRequired,
+            format!("This API key has used ${spent} of its limit of ${limit}. {then}"),
+        )
+        .code("key_limit_reached")
+        .meta("account", serde_json::json!({ "kind": "key", "id": self.hash.as_str() }))
+        .meta("limit_usd", limit.to_json())
+        .meta("spent_usd", spent.to_json())
+        .meta("resets_at", resets_at))
     }
 
     /// A 401 for whatever was presented.
@@ -195,7 +198,11 @@ pub(crate) mod tests {
     use crate::auth::VirtualKey;
 
     pub(crate) fn record() -> KeyRecord {
-        KeyRecord { kind: KeyKind::Inference, name: "test".to_owned(), ..KeyRecord::root(VirtualKey::generate(&[7; 48]).hash()) }
+        KeyRecord {
+            kind: KeyKind::Inference,
+            name: "test".to_owned(),
+            ..KeyRecord::root(VirtualKey::generate(&[7; 48]).hash())
+        }
     }
 
     #[test]
@@ -210,7 +217,10 @@ pub(crate) mod tests {
         assert_eq!(admit(|_| (), KeyKind::Management), Err((403, Some("wrong_key_kind"))));
         assert_eq!(admit(|r| r.kind = KeyKind::Management, KeyKind::Inference), Err((403, Some("wrong_key_kind"))));
         assert_eq!(admit(|r| r.disabled = true, KeyKind::Inference), Err((401, Some("api_key_disabled"))));
-        assert_eq!(admit(|r| r.expires_at = Some(Millis(1_000)), KeyKind::Inference), Err((401, Some("api_key_expired"))));
+        assert_eq!(
+            admit(|r| r.expires_at = Some(Millis(1_000)), KeyKind::Inference),
+            Err((401, Some("api_key_expired")))
+        );
         assert_eq!(admit(|r| r.expires_at = Some(Millis(1_001)), KeyKind::Inference), Ok(()));
     }
 
@@ -218,7 +228,8 @@ pub(crate) mod tests {
     fn a_key_whose_limit_is_used_up_spends_again_when_the_window_ends() {
         let mut key = record();
         assert!(key.may_spend(Millis(0)).is_ok());
-        key.exhausted = Some(Exhausted { until: Millis(2_000), limit: NanoUsd(5_000_000_000), spent: NanoUsd(5_100_000_000) });
+        key.exhausted =
+            Some(Exhausted { until: Millis(2_000), limit: NanoUsd(5_000_000_000), spent: NanoUsd(5_100_000_000) });
         let error = key.may_spend(Millis(1_999)).unwrap_err();
         assert_eq!((error.status(), error.code), (402, Some("key_limit_reached")));
         assert_eq!(error.metadata["resets_at"], "1970-01-01T00:00:02.000Z");

@@ -23,7 +23,12 @@ pub fn models() -> impl Iterator<Item = Model> {
 
 /// Ids whose part after the author is that name: what a client that left the author out may have meant.
 pub fn ids_named(name: &str) -> Vec<&'static str> {
-    MODELS.lines().filter_map(id_of).filter(|id| id.split_once('/').is_some_and(|(_, slug)| slug == name)).take(3).collect()
+    MODELS
+        .lines()
+        .filter_map(id_of)
+        .filter(|id| id.split_once('/').is_some_and(|(_, slug)| slug == name))
+        .take(3)
+        .collect()
 }
 
 /// Every provider row.
@@ -81,7 +86,8 @@ mod tests {
     fn bisection_works_on_texts_of_every_size() {
         for count in 0..20 {
             let id = |n: usize| format!("a/{n:03}");
-            let text: String = (0..count).map(|n| format!("{{\"id\":\"{}\",\"name\":\"{}\"}}\n", id(n), "é".repeat(n))).collect();
+            let text: String =
+                (0..count).map(|n| format!("{{\"id\":\"{}\",\"name\":\"{}\"}}\n", id(n), "é".repeat(n))).collect();
             for n in 0..count + 1 {
                 assert_eq!(find(&text, &id(n)).is_some(), n < count, "{n} of {count}");
             }

@@ -3,7 +3,10 @@
 //! The master key comes from a secret (`SLUICE_MASTER_KEY`, base64 of 32 bytes). A sealed credential
 //! moved to another provider's row does not open; one sealed under another master key says so.
 
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, aead::{Aead, Payload}};
+use aes_gcm::{
+    Aes256Gcm, KeyInit, Nonce,
+    aead::{Aead, Payload},
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,7 +50,9 @@ impl Credential {
             return Err("the credential's value must be a non-empty line of printable ASCII.".to_owned());
         }
         match self {
-            Self::Header { name, .. } if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+            Self::Header { name, .. }
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
+            {
                 Err("credential.name must be a header name.".to_owned())
             }
             _ => Ok(()),
@@ -95,10 +100,14 @@ impl MasterKey {
         if sealed.kid != self.kid {
             return Err(format!("sealed under master key {}, but SLUICE_MASTER_KEY is {}", sealed.kid, self.kid));
         }
-        let (nonce, data) = (BASE64.decode(&sealed.nonce).unwrap_or_default(), BASE64.decode(&sealed.data).unwrap_or_default());
+        let (nonce, data) =
+            (BASE64.decode(&sealed.nonce).unwrap_or_default(), BASE64.decode(&sealed.data).unwrap_or_default());
         let nonce: [u8; 12] = nonce.try_into().map_err(|_| "the nonce is damaged")?;
         let payload = Payload { msg: &data, aad: provider.as_bytes() };
-        let plain = self.cipher.decrypt(Nonce::from_slice(&nonce), payload).map_err(|_| "it does not open: damaged, or of another provider")?;
+        let plain = self
+            .cipher
+            .decrypt(Nonce::from_slice(&nonce), payload)
+            .map_err(|_| "it does not open: damaged, or of another provider")?;
         serde_json::from_slice(&plain).map_err(|_| "it does not hold a credential".to_owned())
     }
 }

@@ -56,7 +56,13 @@ pub struct Architecture {
 
 impl Default for Architecture {
     fn default() -> Self {
-        Self { modality: None, input_modalities: text(), output_modalities: text(), tokenizer: None, instruct_type: None }
+        Self {
+            modality: None,
+            input_modalities: text(),
+            output_modalities: text(),
+            tokenizer: None,
+            instruct_type: None,
+        }
     }
 }
 
@@ -130,27 +136,44 @@ impl Model {
             return Err(Error::invalid("name", "name must not be empty."));
         }
         if self.endpoints.is_empty() {
-            return Err(Error::invalid("endpoints", "endpoints must list at least one provider that serves the model."));
+            return Err(Error::invalid(
+                "endpoints",
+                "endpoints must list at least one provider that serves the model.",
+            ));
         }
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             let field = |name: &str| format!("endpoints[{index}].{name}");
             check_slug(&endpoint.provider).map_err(|why| Error::invalid(field("provider"), why))?;
             if endpoint.upstream_model.is_empty() || endpoint.upstream_model.chars().any(char::is_control) {
-                return Err(Error::invalid(field("upstream_model"), "upstream_model must be the provider's own name of the model."));
+                return Err(Error::invalid(
+                    field("upstream_model"),
+                    "upstream_model must be the provider's own name of the model.",
+                ));
             }
             let tag = endpoint.tag();
-            if tag != endpoint.provider && !tag.strip_prefix(&endpoint.provider).is_some_and(|rest| rest.starts_with('/')) {
-                return Err(Error::invalid(field("tag"), format!("tag must be \"{0}\" or begin with \"{0}/\".", endpoint.provider)));
+            if tag != endpoint.provider
+                && !tag.strip_prefix(&endpoint.provider).is_some_and(|rest| rest.starts_with('/'))
+            {
+                return Err(Error::invalid(
+                    field("tag"),
+                    format!("tag must be \"{0}\" or begin with \"{0}/\".", endpoint.provider),
+                ));
             }
             if self.endpoints.iter().take(index).any(|other| other.tag() == tag) {
-                return Err(Error::invalid(field("tag"), format!("two endpoints have the tag {tag:?}; give each its own.")));
+                return Err(Error::invalid(
+                    field("tag"),
+                    format!("two endpoints have the tag {tag:?}; give each its own."),
+                ));
             }
             if endpoint.weight.is_some_and(|weight| !(weight.is_finite() && weight >= 0.0)) {
                 return Err(Error::invalid(field("weight"), "weight must be a number of at least 0."));
             }
             let speeds = endpoint.expected.iter().flat_map(|e| [e.ttft_ms, e.throughput]).flatten();
             if speeds.into_iter().any(|speed| !(speed.is_finite() && speed > 0.0)) {
-                return Err(Error::invalid(field("expected"), "expected.ttft_ms and expected.throughput must be positive numbers."));
+                return Err(Error::invalid(
+                    field("expected"),
+                    "expected.ttft_ms and expected.throughput must be positive numbers.",
+                ));
             }
         }
         Ok(())

@@ -126,8 +126,14 @@ impl Provider {
             if value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
                 return Err(Error::invalid(field, "a header's value must not hold control characters."));
             }
-            if matches!(name.to_ascii_lowercase().as_str(), "authorization" | "host" | "content-length" | "content-type" | "connection") {
-                return Err(Error::invalid(field, "this header is set by the gateway; put a secret into `credential`."));
+            if matches!(
+                name.to_ascii_lowercase().as_str(),
+                "authorization" | "host" | "content-length" | "content-type" | "connection"
+            ) {
+                return Err(Error::invalid(
+                    field,
+                    "this header is set by the gateway; put a secret into `credential`.",
+                ));
             }
         }
         Ok(())
@@ -138,7 +144,9 @@ impl Provider {
 pub fn check_slug(slug: &str) -> Result<(), String> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
     if slug.is_empty() || slug.len() > 64 || !slug.bytes().all(good) || slug.starts_with(['.', '-']) {
-        return Err(format!("{slug:?} must be 1 to 64 of a-z, 0-9, '-', '.' and '_', beginning with a letter or digit."));
+        return Err(format!(
+            "{slug:?} must be 1 to 64 of a-z, 0-9, '-', '.' and '_', beginning with a letter or digit."
+        ));
     }
     Ok(())
 }
@@ -150,12 +158,17 @@ pub fn check_slug(slug: &str) -> Result<(), String> {
 pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
     let (scheme, rest) = url.split_once("://").ok_or("base_url must begin with https://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if rest.contains(['?', '#']) || authority.contains('@') || url.chars().any(|c| c.is_control() || c == ' ' || c == '\\') {
+    if rest.contains(['?', '#'])
+        || authority.contains('@')
+        || url.chars().any(|c| c.is_control() || c == ' ' || c == '\\')
+    {
         return Err("base_url must be a plain address without user, query or fragment.".to_owned());
     }
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }),
     };
     if host.is_empty() {
         return Err("base_url has no host.".to_owned());
@@ -164,7 +177,11 @@ pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
     match scheme {
         "https" => {}
         "http" if private && allow_private => {}
-        "http" => return Err("base_url must use https (http is for private addresses, with allow_private_network).".to_owned()),
+        "http" => {
+            return Err(
+                "base_url must use https (http is for private addresses, with allow_private_network).".to_owned()
+            );
+        }
         _ => return Err("base_url must begin with https://".to_owned()),
     }
     if private && !allow_private {

@@ -611,7 +611,8 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::from),
-                prop::collection::btree_map(".{0,6}", inner, 0..5).prop_map(|map| Tree::Object(map.into_iter().collect())),
+                prop::collection::btree_map(".{0,6}", inner, 0..5)
+                    .prop_map(|map| Tree::Object(map.into_iter().collect())),
             ]
         })
     }

@@ -118,7 +118,8 @@ mod tests {
     fn events_and_their_data() {
         let (events, rest) = events(&[STREAM.as_bytes()]);
         assert!(rest.is_empty());
-        let data: Vec<_> = events.iter().map(|e| data(e).map(|d| String::from_utf8(d.bytes.into_owned()).unwrap())).collect();
+        let data: Vec<_> =
+            events.iter().map(|e| data(e).map(|d| String::from_utf8(d.bytes.into_owned()).unwrap())).collect();
         let expected = ["{\"a\":\"é\"}", "", "one\ntwo", "{}", "[DONE]"].map(|s| (!s.is_empty()).then(|| s.to_owned()));
         assert_eq!(data, expected);
         let first = super::data(&events[0]).unwrap();

@@ -242,7 +242,8 @@ mod tests {
     }
 
     fn ids(request: &CommitRequest) -> Vec<String> {
-        let events: Vec<UsageEvent> = request.events.as_ref().map(|raw| serde_json::from_str(raw.get()).unwrap()).unwrap_or_default();
+        let events: Vec<UsageEvent> =
+            request.events.as_ref().map(|raw| serde_json::from_str(raw.get()).unwrap()).unwrap_or_default();
         events.iter().map(|event| event.id.to_string()).collect()
     }
 

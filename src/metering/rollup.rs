@@ -9,11 +9,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::{
-    catalog::Tokens,
-    ports::Statement,
-    time::Millis,
-};
+use crate::{catalog::Tokens, ports::Statement, time::Millis};
 
 const STORE: &str = "\
 INSERT INTO events (id, created_at, key_hash, upstream_id, event)
@@ -149,13 +145,23 @@ pub(crate) mod tests {
     #[test]
     fn a_generation_counts_once_however_it_is_delivered() {
         let sql = database();
-        let (one, two, three) = (event("1", json!({})), event("2", json!({ "cost_nano": 500 })), event("3", json!({ "cost_nano": null })));
+        let (one, two, three) =
+            (event("1", json!({})), event("2", json!({ "cost_nano": 500 })), event("3", json!({ "cost_nano": null })));
         take_in(&sql, &[one.clone(), two.clone(), one.clone()]);
         take_in(&sql, &[two.clone(), three.clone(), one.clone()]);
         take_in(&sql, &[three, two, one]);
         let rows = sums(&sql);
         assert_eq!(rows.len(), 1);
-        let figures = ["requests", "cost_nano", "unpriced", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "ttft_count"];
+        let figures = [
+            "requests",
+            "cost_nano",
+            "unpriced",
+            "prompt_tokens",
+            "completion_tokens",
+            "reasoning_tokens",
+            "cached_tokens",
+            "ttft_count",
+        ];
         assert_eq!(figures.map(|name| int(&rows[0], name)), [3, 2000, 1, 30, 15, 3, 6, 3]);
         assert_eq!(rows[0]["ttft_ms"], 37.5);
         assert_eq!((text(&rows[0], "day"), text(&rows[0], "provider_name")), ("2026-11-20", "P"));
@@ -165,7 +171,14 @@ pub(crate) mod tests {
     #[test]
     fn of_several_with_one_id_the_first_counts_in_both_tables() {
         let sql = database();
-        take_in(&sql, &[event("1", json!({ "cost_nano": 9 })), event("1", json!({ "cost_nano": 5 })), event("1", json!({ "cost_nano": 7 }))]);
+        take_in(
+            &sql,
+            &[
+                event("1", json!({ "cost_nano": 9 })),
+                event("1", json!({ "cost_nano": 5 })),
+                event("1", json!({ "cost_nano": 7 })),
+            ],
+        );
         assert_eq!(int(&sums(&sql)[0], "cost_nano"), 9);
         assert_eq!(int(&sql.run("SELECT cost_nano FROM generations", &[]).unwrap()[0], "cost_nano"), 9);
     }
@@ -180,12 +193,27 @@ pub(crate) mod tests {
                 event("2", json!({ "created_at": 1_795_219_200_000_i64 })),
                 event("3", json!({ "key_hash": "k2" })),
                 event("4", json!({ "tag": "p/int4" })),
-                event("5", json!({ "outcome": "error", "model": null, "provider": null, "tag": null, "provider_name": null, "cost_nano": null })),
+                event(
+                    "5",
+                    json!({ "outcome": "error", "model": null, "provider": null, "tag": null, "provider_name": null, "cost_nano": null }),
+                ),
                 event("6", json!({ "outcome": "cancelled", "cancelled": true })),
             ],
         );
         let rows = sums(&sql);
-        let facts: Vec<_> = rows.iter().map(|row| (text(row, "day"), text(row, "key_hash"), text(row, "tag"), int(row, "requests"), int(row, "errors"), int(row, "cancelled"))).collect();
+        let facts: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (
+                    text(row, "day"),
+                    text(row, "key_hash"),
+                    text(row, "tag"),
+                    int(row, "requests"),
+                    int(row, "errors"),
+                    int(row, "cancelled"),
+                )
+            })
+            .collect();
         assert_eq!(
             facts,
             [
@@ -201,10 +229,16 @@ pub(crate) mod tests {
     #[test]
     fn every_member_of_an_event_is_stored() {
         let sql = database();
-        take_in(&sql, &[event("1", json!({ "user": "u", "session_id": "s", "app_title": "t", "service_tier": "flex" }))]);
+        take_in(
+            &sql,
+            &[event("1", json!({ "user": "u", "session_id": "s", "app_title": "t", "service_tier": "flex" }))],
+        );
         let row = &sql.run("SELECT * FROM generations", &[]).unwrap()[0];
         assert_eq!(row.len(), 45);
-        assert_eq!((text(row, "user"), text(row, "app_title"), int(row, "cached_tokens"), int(row, "streamed")), ("u", "t", 2, 1));
+        assert_eq!(
+            (text(row, "user"), text(row, "app_title"), int(row, "cached_tokens"), int(row, "streamed")),
+            ("u", "t", 2, 1)
+        );
         let attempts: Value = serde_json::from_str(text(row, "attempts")).unwrap();
         assert_eq!(attempts[0]["latency_ms"], 12);
     }

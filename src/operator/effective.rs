@@ -40,13 +40,17 @@ impl Effective {
         for row in builtin::providers() {
             let in_environment = row.api_key_env.iter().any(|name| env(name));
             let slug = row.slug.clone();
-            providers.insert(slug, EffectiveProvider { row, built_in: true, overridden: false, credential_type: None, in_environment });
+            providers.insert(
+                slug,
+                EffectiveProvider { row, built_in: true, overridden: false, credential_type: None, in_environment },
+            );
         }
         for StoredRow { row, credential_type } in rows.providers {
             let built_in = providers.contains_key(&row.slug);
             let in_environment = row.api_key_env.iter().any(|name| env(name));
             let slug = row.slug.clone();
-            providers.insert(slug, EffectiveProvider { row, built_in, overridden: true, credential_type, in_environment });
+            providers
+                .insert(slug, EffectiveProvider { row, built_in, overridden: true, credential_type, in_environment });
         }
         let hidden = rows.hidden.into_iter().map(|id| (id, None));
         let models = rows.models.into_iter().map(|model| (model.id.clone(), Some(model))).chain(hidden).collect();
@@ -73,7 +77,8 @@ impl Effective {
 
     /// Every model that is not hidden, by id.
     pub fn models(&self) -> Vec<Model> {
-        let mut all: BTreeMap<String, Option<Model>> = builtin::models().map(|model| (model.id.clone(), Some(model))).collect();
+        let mut all: BTreeMap<String, Option<Model>> =
+            builtin::models().map(|model| (model.id.clone(), Some(model))).collect();
         all.extend(self.models.iter().map(|(id, row)| (id.clone(), row.clone())));
         all.into_values().flatten().collect()
     }

@@ -24,7 +24,11 @@ pub(super) fn list(sql: &dyn Sql, request: &AdminRequest) -> Result<Value> {
     let Rows { models, hidden, .. } = store::rows(sql)?;
     let mut all: Vec<(String, Value)> = Vec::new();
     if source != Some("built_in") {
-        all.extend(models.iter().map(|model| (model.id.clone(), shape(model, builtin::model(&model.id).is_some(), true, false))));
+        all.extend(
+            models
+                .iter()
+                .map(|model| (model.id.clone(), shape(model, builtin::model(&model.id).is_some(), true, false))),
+        );
     }
     if source != Some("operator") {
         let own = |id: &String| models.iter().any(|model| &model.id == id);
@@ -35,7 +39,11 @@ pub(super) fn list(sql: &dyn Sql, request: &AdminRequest) -> Result<Value> {
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
     let total = all.len();
-    let page = all.into_iter().map(|(_, row)| row).skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(usize::try_from(limit).unwrap_or(0));
+    let page = all
+        .into_iter()
+        .map(|(_, row)| row)
+        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+        .take(usize::try_from(limit).unwrap_or(0));
     Ok(json!({ "data": page.collect::<Vec<_>>(), "total_count": total }))
 }
 
@@ -115,8 +123,15 @@ fn check_id(id: &str) -> Result<(), String> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:".contains(&b);
     let (author, name) = id.split_once('/').ok_or_else(|| format!("{id:?} must be \"author/name\"."))?;
     check_slug(author)?;
-    if name.is_empty() || name.len() > 128 || name.starts_with(['.', '-', ':']) || name.ends_with(':') || !name.bytes().all(good) {
-        return Err(format!("{name:?} must be 1 to 128 of a-z, 0-9, '-', '.', '_' and ':', beginning with a letter or digit."));
+    if name.is_empty()
+        || name.len() > 128
+        || name.starts_with(['.', '-', ':'])
+        || name.ends_with(':')
+        || !name.bytes().all(good)
+    {
+        return Err(format!(
+            "{name:?} must be 1 to 128 of a-z, 0-9, '-', '.', '_' and ':', beginning with a letter or digit."
+        ));
     }
     match Slug::parse(id) {
         Ok(slug) if slug.sort.is_none() && slug.id == id => Ok(()),

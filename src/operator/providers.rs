@@ -45,16 +45,30 @@ pub(super) fn delete(sql: &dyn Sql, slug: &str) -> Result<Value> {
     let built_in = builtin::providers().iter().any(|row| row.slug == slug);
     if store::provider(sql, slug)?.is_none() {
         return Err(if built_in {
-            Error::new(ErrorKind::NotFound, format!("{slug} is built in and has no row of the operator's to delete. It is not used without a credential."))
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "{slug} is built in and has no row of the operator's to delete. It is not used without a credential."
+                ),
+            )
         } else {
             not_found(slug)
         });
     }
     if !built_in {
         let rows = store::rows(sql)?;
-        let users: Vec<&str> = rows.models.iter().filter(|m| m.endpoints.iter().any(|e| e.provider == slug)).map(|m| m.id.as_str()).take(3).collect();
+        let users: Vec<&str> = rows
+            .models
+            .iter()
+            .filter(|m| m.endpoints.iter().any(|e| e.provider == slug))
+            .map(|m| m.id.as_str())
+            .take(3)
+            .collect();
         if !users.is_empty() {
-            return Err(Error::new(ErrorKind::Conflict, format!("{slug} still serves {}. Change or delete these models first.", users.join(", "))));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("{slug} still serves {}. Change or delete these models first.", users.join(", ")),
+            ));
         }
     }
     store::delete_provider(sql, slug)?;
@@ -77,21 +91,34 @@ pub(super) fn read_row(slug: &str, members: Map<String, Value>) -> Result<Provid
     row.check()?;
     // A secret of the environment goes to no host but the one that the shipped catalog names for it:
     // otherwise whoever may write rows could have it sent to any place.
-    let allowed: &[String] = shipped.as_ref().filter(|shipped| origin(&shipped.base_url) == origin(&row.base_url)).map_or(&[], |row| &row.api_key_env);
+    let allowed: &[String] = shipped
+        .as_ref()
+        .filter(|shipped| origin(&shipped.base_url) == origin(&row.base_url))
+        .map_or(&[], |row| &row.api_key_env);
     if inherits_keys {
         row.api_key_env.retain(|name| allowed.contains(name));
     } else if let Some(name) = row.api_key_env.iter().find(|name| !allowed.contains(name)) {
-        let why = format!("api_key_env: {name} is not a secret that the built-in catalog sends to this address; use `credential`.");
+        let why = format!(
+            "api_key_env: {name} is not a secret that the built-in catalog sends to this address; use `credential`."
+        );
         return Err(Error::invalid("api_key_env", why));
     }
     Ok(row)
 }
 
 /// The stored credential, which goes to no other host than the one it was given for.
-pub(super) fn kept(stored: Option<(StoredProvider, Option<String>)>, row: &Provider) -> Result<(Option<SealedCredential>, Option<String>)> {
-    let Some((StoredProvider { row: old, credential: Some(credential) }, credential_type)) = stored else { return Ok((None, None)) };
+pub(super) fn kept(
+    stored: Option<(StoredProvider, Option<String>)>,
+    row: &Provider,
+) -> Result<(Option<SealedCredential>, Option<String>)> {
+    let Some((StoredProvider { row: old, credential: Some(credential) }, credential_type)) = stored else {
+        return Ok((None, None));
+    };
     if origin(&old.base_url) != origin(&row.base_url) {
-        return Err(Error::invalid("credential", "base_url names another host than the stored credential was given for: give `credential` anew, or null."));
+        return Err(Error::invalid(
+            "credential",
+            "base_url names another host than the stored credential was given for: give `credential` anew, or null.",
+        ));
     }
     Ok((Some(credential), credential_type))
 }
@@ -99,9 +126,13 @@ pub(super) fn kept(stored: Option<(StoredProvider, Option<String>)>, row: &Provi
 fn seal(given: &Value, slug: &str, context: &Context<'_>) -> Result<(Option<SealedCredential>, Option<String>)> {
     const SHAPE: &str = "credential must be {\"type\":\"bearer\",\"value\":...}, {\"type\":\"header\",\"name\":...,\"value\":...} or {\"type\":\"none\"}.";
     // The reader's own words could repeat the secret.
-    let credential: Credential = serde_json::from_value(given.clone()).map_err(|_| Error::invalid("credential", SHAPE))?;
+    let credential: Credential =
+        serde_json::from_value(given.clone()).map_err(|_| Error::invalid("credential", SHAPE))?;
     credential.check().map_err(|why| Error::invalid("credential", why))?;
-    let unavailable = |why: &str| Error::new(ErrorKind::StoreUnavailable, format!("The gateway cannot store credentials: {why}.")).code("master_key_missing");
+    let unavailable = |why: &str| {
+        Error::new(ErrorKind::StoreUnavailable, format!("The gateway cannot store credentials: {why}."))
+            .code("master_key_missing")
+    };
     let master = context.master.as_ref().map_err(|why| unavailable(why))?;
     let sealed = master.seal(&credential, slug, context.nonce).map_err(Error::internal)?;
     let name = match credential {

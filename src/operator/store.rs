@@ -126,7 +126,11 @@ pub(super) fn publish_providers(sql: &dyn Sql, revision: u64) -> Result<()> {
 
 /// Stores a model, with its prices' provenance and its copy.
 pub(super) fn put_model(sql: &dyn Sql, model: &Model, revision: u64, now: Millis, actor: &KeyHash) -> Result<()> {
-    let prices: Vec<Value> = model.endpoints.iter().map(|e| json!({ "provider": e.provider, "tag": e.tag(), "pricing": e.pricing })).collect();
+    let prices: Vec<Value> = model
+        .endpoints
+        .iter()
+        .map(|e| json!({ "provider": e.provider, "tag": e.tag(), "pricing": e.pricing }))
+        .collect();
     set_model(sql, &model.id, Some(model), revision)?;
     sql.run(
         "INSERT INTO price_versions VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -148,7 +152,10 @@ pub(super) fn hide_model(sql: &dyn Sql, id: &str, revision: u64) -> Result<()> {
 
 fn set_model(sql: &dyn Sql, id: &str, model: Option<&Model>, revision: u64) -> Result<()> {
     let doc = model.map(write).transpose()?;
-    sql.run("INSERT INTO models VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc", &[id.into(), doc.into()])?;
+    sql.run(
+        "INSERT INTO models VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+        &[id.into(), doc.into()],
+    )?;
     let entry = ModelEntry { v: 1, revision, model: model.cloned() };
     Ok(projection::enqueue(sql, KvWrite { key: model_key(id), value: Some(write(&entry)?) })?)
 }
@@ -161,7 +168,8 @@ pub(super) fn forget_model(sql: &dyn Sql, id: &str) -> Result<()> {
 
 /// A model's price versions, newest first.
 pub(super) fn price_versions(sql: &dyn Sql, id: &str) -> Result<Vec<Value>> {
-    let rows = sql.run("SELECT * FROM price_versions WHERE model = ?1 ORDER BY revision DESC LIMIT 1000", &[id.into()])?;
+    let rows =
+        sql.run("SELECT * FROM price_versions WHERE model = ?1 ORDER BY revision DESC LIMIT 1000", &[id.into()])?;
     rows.iter()
         .map(|row| {
             let endpoints: Value = serde_json::from_str(text(row, "endpoints")).map_err(|error| broken(&error))?;
@@ -174,7 +182,10 @@ pub(super) fn price_versions(sql: &dyn Sql, id: &str) -> Result<Vec<Value>> {
 }
 
 fn revision(sql: &dyn Sql) -> Result<u64, SqlError> {
-    Ok(sql.run("SELECT revision FROM catalog_revision", &[])?.first().map_or(0, |row| int(row, "revision").unsigned_abs()))
+    Ok(sql
+        .run("SELECT revision FROM catalog_revision", &[])?
+        .first()
+        .map_or(0, |row| int(row, "revision").unsigned_abs()))
 }
 
 fn read<T: serde::de::DeserializeOwned>(row: &Row) -> Result<T> {

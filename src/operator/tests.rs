@@ -131,8 +131,14 @@ fn a_credential_stays_until_replaced_and_only_for_its_host() {
     };
     let put = |body| catalog.ask("PUT", "/admin/providers/demo", body).map(|answer| answer["data"].clone());
     let row = put(without(json!({ "name": "Other", "base_url": "http://127.0.0.1:9000/v2" }))).unwrap();
-    assert_eq!((&row["name"], &row["credential"]["type"], &row["ready"]), (&json!("Other"), &json!("bearer"), &json!(true)));
-    assert_eq!(put(without(json!({ "base_url": "https://evil.example/v1" }))).unwrap_err().param.as_deref(), Some("credential"));
+    assert_eq!(
+        (&row["name"], &row["credential"]["type"], &row["ready"]),
+        (&json!("Other"), &json!("bearer"), &json!(true))
+    );
+    assert_eq!(
+        put(without(json!({ "base_url": "https://evil.example/v1" }))).unwrap_err().param.as_deref(),
+        Some("credential")
+    );
     let row = put(demo(json!({ "base_url": "https://new.example/v1", "credential": { "type": "none" } }))).unwrap();
     assert_eq!((&row["credential"]["type"], &row["ready"]), (&json!("none"), &json!(true)));
     let row = put(demo(json!({ "credential": null }))).unwrap();
@@ -146,10 +152,18 @@ fn secrets_of_the_environment_go_only_where_the_shipped_catalog_sends_them() {
     let row = catalog.ask("GET", "/admin/providers/openai", Value::Null).unwrap()["data"].clone();
     assert_eq!((&row["ready"], &row["built_in"], &row["overridden"]), (&json!(true), &json!(true), &json!(false)));
     let row = catalog.ask("PUT", "/admin/providers/openai", json!({ "name": "Ours" })).unwrap()["data"].clone();
-    assert_eq!((&row["name"], &row["base_url"], &row["ready"]), (&json!("Ours"), &json!("https://api.openai.com/v1"), &json!(true)));
-    let row = catalog.ask("PUT", "/admin/providers/openai", json!({ "base_url": "https://evil.example/v1" })).unwrap()["data"].clone();
+    assert_eq!(
+        (&row["name"], &row["base_url"], &row["ready"]),
+        (&json!("Ours"), &json!("https://api.openai.com/v1"), &json!(true))
+    );
+    let row = catalog.ask("PUT", "/admin/providers/openai", json!({ "base_url": "https://evil.example/v1" })).unwrap()
+        ["data"]
+        .clone();
     assert_eq!((row.get("api_key_env"), &row["ready"]), (None, &json!(false)));
-    for body in [json!({ "base_url": "https://evil.example", "api_key_env": ["OPENAI_API_KEY"] }), json!({ "api_key_env": ["SLUICE_MASTER_KEY"] })] {
+    for body in [
+        json!({ "base_url": "https://evil.example", "api_key_env": ["OPENAI_API_KEY"] }),
+        json!({ "api_key_env": ["SLUICE_MASTER_KEY"] }),
+    ] {
         assert_eq!(catalog.refused("PUT", "/admin/providers/openai", body), (400, "api_key_env".to_owned()));
     }
     assert_eq!(catalog.ask("DELETE", "/admin/providers/openai", Value::Null).unwrap(), json!({ "deleted": true }));
@@ -179,15 +193,29 @@ fn wrong_rows_are_refused_by_the_path_of_the_fault() {
     }
     for (id, body, param) in [
         ("demo/small", model(json!({ "endpoints": [] })), "endpoints"),
-        ("demo/small", model(json!({ "endpoints": [{ "provider": "nobody", "upstream_model": "m" }] })), "endpoints[0].provider"),
-        ("demo/small", model(json!({ "endpoints": [{ "provider": "demo", "upstream_model": "m", "pricing": { "prompt": 1, "completion": "0" } }] })), "endpoints[0].pricing.prompt"),
+        (
+            "demo/small",
+            model(json!({ "endpoints": [{ "provider": "nobody", "upstream_model": "m" }] })),
+            "endpoints[0].provider",
+        ),
+        (
+            "demo/small",
+            model(
+                json!({ "endpoints": [{ "provider": "demo", "upstream_model": "m", "pricing": { "prompt": 1, "completion": "0" } }] }),
+            ),
+            "endpoints[0].pricing.prompt",
+        ),
         ("demo/small", model(json!({ "context_length": "8k" })), "context_length"),
         ("demo/small", model(json!({ "id": "demo/large" })), "id"),
         ("demo/Small", model(json!({})), "id"),
         ("demo/small:floor", model(json!({})), "id"),
         ("-demo/small", model(json!({})), "id"),
     ] {
-        assert_eq!(catalog.refused("PUT", &format!("/admin/models/{id}"), body.clone()), (400, param.to_owned()), "{id} {body}");
+        assert_eq!(
+            catalog.refused("PUT", &format!("/admin/models/{id}"), body.clone()),
+            (400, param.to_owned()),
+            "{id} {body}"
+        );
     }
     assert_eq!(catalog.ask("GET", "/rows", Value::Null).unwrap()["revision"], 1);
 }
@@ -197,7 +225,10 @@ fn a_model_lives_from_put_to_delete_with_its_copy() {
     let catalog = Catalog::with_demo();
     let path = "/admin/models/demo/small-2.5:free";
     let row = catalog.ask("PUT", path, model(json!({}))).unwrap()["data"].clone();
-    assert_eq!((&row["id"], &row["created"], &row["built_in"]), (&json!("demo/small-2.5:free"), &json!(1_795_176_000), &json!(false)));
+    assert_eq!(
+        (&row["id"], &row["created"], &row["built_in"]),
+        (&json!("demo/small-2.5:free"), &json!(1_795_176_000), &json!(false))
+    );
     let copy = catalog.model_copy("demo/small-2.5:free").unwrap();
     assert_eq!((copy.revision, copy.model.unwrap().name), (2, "Demo: Small".to_owned()));
     assert_eq!(catalog.refused("DELETE", "/admin/providers/demo", Value::Null).0, 409);
@@ -219,7 +250,11 @@ fn built_in_models_are_changed_hidden_and_restored() {
         let row = catalog.ask("GET", &path, Value::Null).unwrap()["data"].clone();
         (row["name"].as_str().unwrap().to_owned(), row["overridden"] == true, row["hidden"] == true)
     };
-    let listed = || Effective::of(serde_json::from_value(catalog.ask("GET", "/rows", Value::Null).unwrap()).unwrap(), &|_| false).model(&id).map(|m| m.name);
+    let listed = || {
+        Effective::of(serde_json::from_value(catalog.ask("GET", "/rows", Value::Null).unwrap()).unwrap(), &|_| false)
+            .model(&id)
+            .map(|m| m.name)
+    };
     assert_eq!((state(), listed()), ((shipped().name, false, false), Some(shipped().name)));
     catalog.ask("PUT", &path, model(json!({}))).unwrap();
     assert_eq!((state(), listed()), (("Demo: Small".to_owned(), true, false), Some("Demo: Small".to_owned())));
@@ -241,12 +276,23 @@ fn every_price_ever_set_can_be_told() {
     catalog.ask("PUT", path, model(json!({ "endpoints": dearer }))).unwrap();
     catalog.ask("DELETE", path, Value::Null).unwrap();
     let rows = catalog.ask("GET", &format!("{path}/prices"), Value::Null).unwrap()["data"].clone();
-    let facts: Vec<_> = rows.as_array().unwrap().iter().map(|row| (row["revision"].as_u64().unwrap(), row["endpoints"][0].clone())).collect();
+    let facts: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["revision"].as_u64().unwrap(), row["endpoints"][0].clone()))
+        .collect();
     assert_eq!(
         facts,
         [
-            (3, json!({ "provider": "demo", "tag": "demo/fp8", "pricing": { "prompt": "0.000003", "completion": "0" } })),
-            (2, json!({ "provider": "demo", "tag": "demo", "pricing": { "prompt": "0.000001", "completion": "0.000002" } })),
+            (
+                3,
+                json!({ "provider": "demo", "tag": "demo/fp8", "pricing": { "prompt": "0.000003", "completion": "0" } })
+            ),
+            (
+                2,
+                json!({ "provider": "demo", "tag": "demo", "pricing": { "prompt": "0.000001", "completion": "0.000002" } })
+            ),
         ]
     );
     assert_eq!(rows[0]["actor"], VirtualKey::generate(&[1; 48]).hash().as_str());
@@ -272,7 +318,10 @@ fn what_is_exported_can_be_imported() {
 
     // Into itself: the credential stays where it was.
     catalog.ask("POST", "/admin/catalog/import", document).unwrap();
-    assert_eq!(catalog.ask("GET", "/admin/providers/demo", Value::Null).unwrap()["data"]["credential"]["configured"], true);
+    assert_eq!(
+        catalog.ask("GET", "/admin/providers/demo", Value::Null).unwrap()["data"]["credential"]["configured"],
+        true
+    );
 }
 
 #[test]
@@ -283,13 +332,25 @@ fn an_import_replaces_only_when_told_to() {
         let rows = catalog.ask("GET", "/admin/models?source=operator", Value::Null).unwrap();
         rows["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    catalog.ask("POST", "/admin/catalog/import", json!({ "v": 1, "models": [model(json!({ "id": "demo/large" }))] })).unwrap();
+    catalog
+        .ask("POST", "/admin/catalog/import", json!({ "v": 1, "models": [model(json!({ "id": "demo/large" }))] }))
+        .unwrap();
     assert_eq!(ids(), ["demo/large", "demo/small"]);
-    let refused = catalog.refused("POST", "/admin/catalog/import", json!({ "v": 1, "mode": "replace", "models": [model(json!({ "id": "demo/large" }))] }));
+    let refused = catalog.refused(
+        "POST",
+        "/admin/catalog/import",
+        json!({ "v": 1, "mode": "replace", "models": [model(json!({ "id": "demo/large" }))] }),
+    );
     assert_eq!(refused, (400, "models[0].endpoints[0].provider".to_owned()), "its provider would be gone");
     let mut row = demo(json!({ "slug": "demo" }));
     row.as_object_mut().unwrap().remove("credential");
-    catalog.ask("POST", "/admin/catalog/import", json!({ "v": 1, "mode": "replace", "providers": [row], "models": [model(json!({ "id": "demo/large" }))] })).unwrap();
+    catalog
+        .ask(
+            "POST",
+            "/admin/catalog/import",
+            json!({ "v": 1, "mode": "replace", "providers": [row], "models": [model(json!({ "id": "demo/large" }))] }),
+        )
+        .unwrap();
     assert_eq!(ids(), ["demo/large"]);
     assert_eq!(catalog.model_copy("demo/small"), None);
 }
@@ -310,7 +371,11 @@ fn a_faulty_row_spoils_the_whole_import_and_is_named() {
         (json!({ "v": 1, "providers": [demo(json!({ "slug": "demo" }))] }), "providers[0].credential"),
         (json!({ "v": 1, "models": [good()], "hidden": ["demo/good"] }), "hidden[0]"),
     ] {
-        assert_eq!(catalog.refused("POST", "/admin/catalog/import", document.clone()), (400, param.to_owned()), "{document}");
+        assert_eq!(
+            catalog.refused("POST", "/admin/catalog/import", document.clone()),
+            (400, param.to_owned()),
+            "{document}"
+        );
     }
     let rows = catalog.ask("GET", "/rows", Value::Null).unwrap();
     assert_eq!((&rows["revision"], &rows["models"]), (&json!(1), &json!([])));
@@ -320,7 +385,13 @@ fn a_faulty_row_spoils_the_whole_import_and_is_named() {
 fn without_a_master_key_credentials_are_refused_and_the_rest_works() {
     let catalog = Catalog::new();
     let ask = |body| {
-        let request = AdminRequest { method: "PUT".into(), path: "/admin/providers/demo".into(), query: vec![], body: Some(body), actor: VirtualKey::generate(&[1; 48]).hash() };
+        let request = AdminRequest {
+            method: "PUT".into(),
+            path: "/admin/providers/demo".into(),
+            query: vec![],
+            body: Some(body),
+            actor: VirtualKey::generate(&[1; 48]).hash(),
+        };
         let context = Context { now: Millis(0), master: MasterKey::parse("short"), nonce: [0; 12], env: &|_| false };
         handle(&catalog.sql, &request, &context)
     };

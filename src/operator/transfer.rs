@@ -60,7 +60,10 @@ pub(super) fn export(sql: &dyn Sql, context: &Context<'_>) -> Result<Value> {
 pub(super) fn import(sql: &dyn Sql, request: &AdminRequest, context: &Context<'_>) -> Result<Value> {
     let document: Document = body::parse(request.body.as_ref())?;
     if document.v != 1 {
-        return Err(Error::invalid("v", format!("v must be 1; this gateway does not know documents of version {}.", document.v)));
+        return Err(Error::invalid(
+            "v",
+            format!("v must be 1; this gateway does not know documents of version {}.", document.v),
+        ));
     }
     let before = store::rows(sql)?;
     let mut slugs: BTreeSet<String> = BTreeSet::new();
@@ -77,7 +80,8 @@ pub(super) fn import(sql: &dyn Sql, request: &AdminRequest, context: &Context<'_
         rows.push((StoredProvider { row, credential }, credential_type));
     }
 
-    let stays = |slug: &str| document.mode == Mode::Merge && before.providers.iter().any(|stored| stored.row.slug == slug);
+    let stays =
+        |slug: &str| document.mode == Mode::Merge && before.providers.iter().any(|stored| stored.row.slug == slug);
     let mut ids = BTreeSet::new();
     let mut put = Vec::new();
     for (index, model) in document.models.into_iter().enumerate() {
@@ -117,7 +121,9 @@ pub(super) fn import(sql: &dyn Sql, request: &AdminRequest, context: &Context<'_
             store::hide_model(sql, id, revision)?;
         }
     }
-    Ok(json!({ "data": { "revision": revision, "providers": rows.len(), "models": put.len(), "hidden": document.hidden.len() } }))
+    Ok(
+        json!({ "data": { "revision": revision, "providers": rows.len(), "models": put.len(), "hidden": document.hidden.len() } }),
+    )
 }
 
 fn within(list: &str, index: usize, error: Error) -> Error {

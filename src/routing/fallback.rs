@@ -49,7 +49,9 @@ impl Cause {
         let theirs = |kind| Verdict { next_endpoint: true, next_model: true, unhealthy: true, kind };
         let callers = |kind| Verdict { next_endpoint: false, next_model: true, unhealthy: false, kind };
         let status = match self {
-            Self::Connection | Self::Malformed | Self::ErrorInBody(None) => return theirs(ErrorKind::ProviderUnavailable),
+            Self::Connection | Self::Malformed | Self::ErrorInBody(None) => {
+                return theirs(ErrorKind::ProviderUnavailable);
+            }
             Self::Timeout => return theirs(ErrorKind::ProviderTimeout),
             Self::Status(status) | Self::ErrorInBody(Some(status)) => status,
         };
@@ -100,7 +102,11 @@ mod tests {
             (Cause::Status(529), true, true, ErrorKind::ProviderOverloaded),
         ] {
             let verdict = cause.verdict();
-            assert_eq!((verdict.next_endpoint, verdict.unhealthy, verdict.kind), (next_endpoint, unhealthy, kind), "{cause:?}");
+            assert_eq!(
+                (verdict.next_endpoint, verdict.unhealthy, verdict.kind),
+                (next_endpoint, unhealthy, kind),
+                "{cause:?}"
+            );
             assert!(verdict.next_model);
         }
     }

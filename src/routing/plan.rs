@@ -158,7 +158,9 @@ fn exclusion(wants: &Wants<'_>, endpoint: &Endpoint, offer: Option<Offer<'_>>) -
         ("provider.ignore", named(ignore)),
         (
             "provider.quantizations",
-            quantizations.as_ref().is_some_and(|q| !q.iter().any(|q| q == endpoint.quantization.as_deref().unwrap_or("unknown"))),
+            quantizations
+                .as_ref()
+                .is_some_and(|q| !q.iter().any(|q| q == endpoint.quantization.as_deref().unwrap_or("unknown"))),
         ),
         ("provider.zdr", *zdr && !zero_retention),
         (
@@ -175,11 +177,20 @@ fn exclusion(wants: &Wants<'_>, endpoint: &Endpoint, offer: Option<Offer<'_>>) -
         ),
         (
             "provider.require_parameters",
-            *require_parameters && wants.parameters.iter().any(|sent| !endpoint.supported_parameters.iter().any(|p| p == sent)),
+            *require_parameters
+                && wants.parameters.iter().any(|sent| !endpoint.supported_parameters.iter().any(|p| p == sent)),
         ),
-        ("max_tokens", wants.max_tokens.is_some_and(|asked| endpoint.max_completion_tokens.is_some_and(|most| asked > most))),
+        (
+            "max_tokens",
+            wants.max_tokens.is_some_and(|asked| endpoint.max_completion_tokens.is_some_and(|most| asked > most)),
+        ),
         // Tier endpoints are asked for by tag or tier, not stumbled upon.
-        ("service_tier", endpoint.service_tier.is_some() && !named(&wants.preferences.order) && !only.as_ref().is_some_and(|only| named(only))),
+        (
+            "service_tier",
+            endpoint.service_tier.is_some()
+                && !named(&wants.preferences.order)
+                && !only.as_ref().is_some_and(|only| named(only)),
+        ),
     ];
     rules.into_iter().find(|(_, removes)| *removes).map(|(rule, _)| rule)
 }
@@ -238,7 +249,10 @@ fn draw<'e>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::{KeyKind, KeyRecord}, ids::Rng};
+    use crate::{
+        auth::{KeyKind, KeyRecord},
+        ids::Rng,
+    };
     use proptest::prelude::*;
     use std::rc::Rc;
 
@@ -271,23 +285,38 @@ mod tests {
 
     fn world() -> World {
         let row = |slug: &str, zdr: bool| -> Provider {
-            serde_json::from_value(serde_json::json!({"slug": slug, "name": slug, "dialect": "openai", "base_url": "https://x.example/v1",
-                "data_policy": {"zdr": zdr}}))
+            serde_json::from_value(
+                serde_json::json!({"slug": slug, "name": slug, "dialect": "openai", "base_url": "https://x.example/v1",
+                "data_policy": {"zdr": zdr}}),
+            )
             .unwrap()
         };
         World {
             model: model(),
             health: Health::default(),
-            rows: vec![(row("cheap", false), true), (row("mid", true), true), (row("fast", false), true), (row("dark", false), false)],
+            rows: vec![
+                (row("cheap", false), true),
+                (row("mid", true), true),
+                (row("fast", false), true),
+                (row("dark", false), false),
+            ],
             principal: principal(|_| ()),
         }
     }
 
     impl World {
         fn plan(&self, preferences: &Preferences, variant_sort: Option<Sort>, seed: u64) -> Plan {
-            let wants = Wants { principal: &self.principal, preferences, variant_sort, parameters: &["tools"], max_tokens: Some(200) };
+            let wants = Wants {
+                principal: &self.principal,
+                preferences,
+                variant_sort,
+                parameters: &["tools"],
+                max_tokens: Some(200),
+            };
             let wants = if preferences.require_parameters { wants } else { Wants { max_tokens: None, ..wants } };
-            let offers = |slug: &str| self.rows.iter().find(|(row, _)| row.slug == slug).map(|(row, ready)| Offer { row, ready: *ready });
+            let offers = |slug: &str| {
+                self.rows.iter().find(|(row, _)| row.slug == slug).map(|(row, ready)| Offer { row, ready: *ready })
+            };
             plan(&wants, &self.model, offers, &self.health, Millis(1_000_000), &mut Rng::new(seed))
         }
 
@@ -326,7 +355,11 @@ mod tests {
             (Preferences { zdr: true, ..base() }, vec!["mid"], "provider.zdr"),
             (Preferences { deny_data_collection: true, ..base() }, vec!["mid"], "provider.data_collection"),
             (Preferences { quantizations: Some(text(&["fp8"])), ..base() }, vec!["cheap"], "provider.quantizations"),
-            (Preferences { max_prompt_price: Some(crate::money::Price::from_pico(3_000_000)), ..base() }, vec!["cheap", "mid"], "provider.max_price"),
+            (
+                Preferences { max_prompt_price: Some(crate::money::Price::from_pico(3_000_000)), ..base() },
+                vec!["cheap", "mid"],
+                "provider.max_price",
+            ),
             (Preferences { require_parameters: true, ..base() }, vec![], "provider.require_parameters"),
         ] {
             let world = world();
@@ -364,7 +397,9 @@ mod tests {
         let count = |world: &World| {
             let mut first = std::collections::BTreeMap::<String, u32>::new();
             for seed in 1..=100_000 {
-                *first.entry(world.tags(&world.plan(&Preferences::none(), None, seed * 7919)).remove(0)).or_default() += 1;
+                *first
+                    .entry(world.tags(&world.plan(&Preferences::none(), None, seed * 7919)).remove(0))
+                    .or_default() += 1;
             }
             first
         };

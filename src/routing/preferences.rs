@@ -91,7 +91,12 @@ impl Preferences {
                     preferences.deny_data_collection = match value.as_str().as_deref() {
                         Some("allow") => false,
                         Some("deny") => true,
-                        _ => return Err(Error::invalid(field, "provider.data_collection must be \"allow\" or \"deny\".")),
+                        _ => {
+                            return Err(Error::invalid(
+                                field,
+                                "provider.data_collection must be \"allow\" or \"deny\".",
+                            ));
+                        }
                     };
                 }
                 "sort" => {
@@ -100,7 +105,10 @@ impl Preferences {
                         Some("throughput") => Sort::Throughput,
                         Some("latency") => Sort::Latency,
                         _ => {
-                            return Err(Error::invalid(field, "provider.sort must be \"price\", \"throughput\" or \"latency\"."));
+                            return Err(Error::invalid(
+                                field,
+                                "provider.sort must be \"price\", \"throughput\" or \"latency\".",
+                            ));
                         }
                     });
                 }
@@ -169,7 +177,9 @@ fn strings(value: &Value<'_>, field: &str) -> Result<Vec<String>> {
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            item.as_str().map(std::borrow::Cow::into_owned).ok_or_else(|| wrong(&format!("{field}[{index}]"), "a string", item.kind))
+            item.as_str()
+                .map(std::borrow::Cow::into_owned)
+                .ok_or_else(|| wrong(&format!("{field}[{index}]"), "a string", item.kind))
         })
         .collect()
 }

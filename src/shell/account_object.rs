@@ -13,7 +13,8 @@ use std::cell::Cell;
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    BatchMessageBuilder, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime, SendMessage, State, durable_object,
+    BatchMessageBuilder, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime,
+    SendMessage, State, durable_object,
 };
 
 use super::{bindings, cold::log, outbox::Outbox, sql::ObjectSql};
@@ -107,7 +108,9 @@ impl Account {
             let bodies: Vec<SendMessage<JsValue>> = messages
                 .bodies
                 .iter()
-                .map(|body| RawMessageBuilder::new(JsValue::from_str(body)).build_with_content_type(QueueContentType::Text))
+                .map(|body| {
+                    RawMessageBuilder::new(JsValue::from_str(body)).build_with_content_type(QueueContentType::Text)
+                })
                 .collect();
             queue.send_raw_batch(BatchMessageBuilder::new().messages(bodies).build()).await?;
             commit::sent(sql, messages.last_seq).map_err(stored)?;
@@ -145,11 +148,13 @@ impl Account {
     /// caller (entry.mjs) sets the alarm.
     pub fn commit(&self, batch: &[u8], now: f64) -> std::result::Result<String, JsValue> {
         let now = Millis::from_js(now);
-        let request: CommitRequest = serde_json::from_slice(batch).map_err(|error| JsValue::from_str(&error.to_string()))?;
+        let request: CommitRequest =
+            serde_json::from_slice(batch).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let thrown = |error: Error| JsValue::from_str(&error.context.unwrap_or(error.message));
         let sql = self.sql().map_err(thrown)?;
         let reply = commit::commit(&sql, &request, now).map_err(thrown)?;
-        let alarm = if request.seq > 0 { commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0) } else { 0 };
+        let alarm =
+            if request.seq > 0 { commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0) } else { 0 };
         Ok(format!("{alarm}\n{}", serde_json::to_string(&reply).unwrap_or_default()))
     }
 }

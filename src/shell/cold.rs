@@ -64,7 +64,9 @@ fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
     let below = routes::below_base(&path);
     let route = routes::find(&request.inner().method(), below)?;
     // A name that cannot be decoded is nobody's.
-    let path = query::decode_path(below).ok_or_else(|| Box::new(NoRoute { error: Error::new(ErrorKind::NotFound, "There is nothing of that name."), allow: None }))?;
+    let path = query::decode_path(below).ok_or_else(|| {
+        Box::new(NoRoute { error: Error::new(ErrorKind::NotFound, "There is nothing of that name."), allow: None })
+    })?;
     Ok((route, path))
 }
 
@@ -74,8 +76,15 @@ async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) ->
     let asker = principal.key();
     let body = read_body(request).await?;
     let url = request.url().map_err(|error| Error::internal(error.to_string()))?;
-    let query: Vec<(String, String)> = url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    let command = || AdminRequest { method: route.method.to_owned(), path: path.clone(), query: query.clone(), body, actor: asker.hash.clone() };
+    let query: Vec<(String, String)> =
+        url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let command = || AdminRequest {
+        method: route.method.to_owned(),
+        path: path.clone(),
+        query: query.clone(),
+        body,
+        actor: asker.hash.clone(),
+    };
     let fine = |body| Ok(AdminResponse { status: 200, body });
     let answer = match route.answer {
         Answer::Account => ask_account(env, &asker.org, &command()).await,
@@ -112,7 +121,13 @@ async fn record_of(env: &Env, hash: &KeyHash) -> Result<KeyRecord> {
     if root.is_some_and(|root| same(root.hash().as_str(), hash.as_str())) {
         return Ok(KeyRecord::root(hash.clone()));
     }
-    let command = AdminRequest { method: "GET".to_owned(), path: format!("/records/{hash}"), query: Vec::new(), body: None, actor: hash.clone() };
+    let command = AdminRequest {
+        method: "GET".to_owned(),
+        path: format!("/records/{hash}"),
+        query: Vec::new(),
+        body: None,
+        actor: hash.clone(),
+    };
     let answer = ask_account(env, DEFAULT_ORG, &command).await?;
     match answer.status {
         200 => data(answer),
@@ -140,7 +155,10 @@ async fn read_body(request: &mut Request) -> Result<Option<Value>> {
     while let Some(chunk) = stream.next().await {
         bytes.extend(chunk.map_err(broken)?);
         if bytes.len() > MOST_BODY {
-            return Err(Error::new(ErrorKind::PayloadTooLarge, format!("The body is larger than {} MB.", MOST_BODY >> 20)));
+            return Err(Error::new(
+                ErrorKind::PayloadTooLarge,
+                format!("The body is larger than {} MB.", MOST_BODY >> 20),
+            ));
         }
     }
     read_json(&bytes)
@@ -148,12 +166,19 @@ async fn read_body(request: &mut Request) -> Result<Option<Value>> {
 
 /// The catalog as clients see it.
 async fn effective(env: &Env, actor: &KeyHash) -> Result<Effective> {
-    let command = AdminRequest { method: "GET".to_owned(), path: "/rows".to_owned(), query: Vec::new(), body: None, actor: actor.clone() };
+    let command = AdminRequest {
+        method: "GET".to_owned(),
+        path: "/rows".to_owned(),
+        query: Vec::new(),
+        body: None,
+        actor: actor.clone(),
+    };
     let answer = ask_catalog(env, &command).await?;
     if answer.status != 200 {
         return Err(Error::store("catalog", format!("the catalog answered {}", answer.status)));
     }
-    let rows = serde_json::from_value(answer.body).map_err(|error| Error::internal(format!("rows of the catalog: {error}")))?;
+    let rows = serde_json::from_value(answer.body)
+        .map_err(|error| Error::internal(format!("rows of the catalog: {error}")))?;
     Ok(Effective::of(rows, &|name| secret(env, name).is_some()))
 }
 

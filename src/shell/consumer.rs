@@ -33,7 +33,8 @@ pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
 }
 
 async fn write(env: &Env, messages: &[(RawMessage, String)]) -> Result<()> {
-    let lists: Vec<&str> = messages.iter().filter_map(|(_, body)| body.trim().strip_prefix('[')?.strip_suffix(']')).collect();
+    let lists: Vec<&str> =
+        messages.iter().filter_map(|(_, body)| body.trim().strip_prefix('[')?.strip_suffix(']')).collect();
     if lists.is_empty() {
         return Ok(());
     }

@@ -144,7 +144,10 @@ pub fn abandon(exchange: u32, now: f64) {
 #[wasm_bindgen]
 pub fn refuse(what: &str, user_agent: &str) -> String {
     let error = match what {
-        "too_large" => Error::new(ErrorKind::PayloadTooLarge, "The request body is larger than 8 MiB, the most this gateway takes."),
+        "too_large" => Error::new(
+            ErrorKind::PayloadTooLarge,
+            "The request body is larger than 8 MiB, the most this gateway takes.",
+        ),
         other => Error::internal(other),
     };
     let mut out = String::new();
@@ -256,8 +259,16 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
                 match ask {
                     Ask::Kv(key) => push(&mut out, &["kv\t", &key]),
                     Ask::Account { org, since, keys } => {
-                        let request = CommitRequest { session: gateway.session().to_owned(), since, keys, ..CommitRequest::default() };
-                        push(&mut out, &["account\t", &org, "\t", &serde_json::to_string(&request).unwrap_or_default()]);
+                        let request = CommitRequest {
+                            session: gateway.session().to_owned(),
+                            since,
+                            keys,
+                            ..CommitRequest::default()
+                        };
+                        push(
+                            &mut out,
+                            &["account\t", &org, "\t", &serde_json::to_string(&request).unwrap_or_default()],
+                        );
                     }
                 }
             }

@@ -39,7 +39,8 @@ pub(super) fn from_value(value: &Value) -> ProviderError {
         Value::String(text) => Some(text.clone()),
         _ => text("message").or_else(|| text("detail")),
     };
-    let status = ["code", "status"].iter().find_map(|key| error.get(*key)?.as_u64()).and_then(|n| u16::try_from(n).ok());
+    let status =
+        ["code", "status"].iter().find_map(|key| error.get(*key)?.as_u64()).and_then(|n| u16::try_from(n).ok());
     ProviderError {
         message: message.map(|text| redact(&text)),
         code: text("code").or_else(|| text("type")).map(|text| redact(&text)),
@@ -52,7 +53,9 @@ impl ProviderError {
     /// A more exact kind than the status alone gives, where the provider's words tell.
     pub fn kind(&self, by_status: ErrorKind) -> ErrorKind {
         let says = |words: &[&str]| {
-            let of = |text: &Option<String>| text.as_ref().is_some_and(|t| words.iter().any(|w| t.to_ascii_lowercase().contains(w)));
+            let of = |text: &Option<String>| {
+                text.as_ref().is_some_and(|t| words.iter().any(|w| t.to_ascii_lowercase().contains(w)))
+            };
             of(&self.code) || of(&self.message)
         };
         if by_status != ErrorKind::InvalidRequest {
@@ -74,7 +77,11 @@ pub fn redact(text: &str) -> String {
         let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let digits = core.chars().any(|c| c.is_ascii_digit());
         let letters = core.chars().any(|c| c.is_ascii_alphabetic());
-        word.contains("://") || word.contains('@') || core.starts_with("sk-") || core.len() >= 28 && digits && letters || core.contains("***")
+        word.contains("://")
+            || word.contains('@')
+            || core.starts_with("sk-")
+            || core.len() >= 28 && digits && letters
+            || core.contains("***")
     };
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let words: Vec<&str> = clean.split(' ').map(|word| if secretive(word) { "[redacted]" } else { word }).collect();
@@ -88,7 +95,12 @@ mod tests {
     #[test]
     fn errors_are_read_in_every_shape() {
         for (body, message, code, status) in [
-            (r#"{"error":{"message":"bad","type":"invalid_request_error","param":"x","code":null}}"#, Some("bad"), Some("invalid_request_error"), None),
+            (
+                r#"{"error":{"message":"bad","type":"invalid_request_error","param":"x","code":null}}"#,
+                Some("bad"),
+                Some("invalid_request_error"),
+                None,
+            ),
             (r#"{"error":{"message":"bad","code":"nope"}}"#, Some("bad"), Some("nope"), None),
             (r#"{"error":{"message":"bad","code":429}}"#, Some("bad"), Some("429"), Some(429)),
             (r#"{"error":"bad"}"#, Some("bad"), None, None),
@@ -98,13 +110,19 @@ mod tests {
             ("", None, None, None),
         ] {
             let error = read_error(body.as_bytes());
-            assert_eq!((error.message.as_deref(), error.code.as_deref(), error.status), (message, code, status), "{body}");
+            assert_eq!(
+                (error.message.as_deref(), error.code.as_deref(), error.status),
+                (message, code, status),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn secrets_and_addresses_do_not_pass() {
-        let shown = redact("Incorrect API key provided: sk-proj-abc. Ask https://internal.example/x or a@b.c\nor 0123456789abcdef0123456789abcdef");
+        let shown = redact(
+            "Incorrect API key provided: sk-proj-abc. Ask https://internal.example/x or a@b.c\nor 0123456789abcdef0123456789abcdef",
+        );
         for secret in ["sk-proj", "internal.example", "a@b.c", "0123456789abcdef", "\n"] {
             assert!(!shown.contains(secret), "{shown}");
         }

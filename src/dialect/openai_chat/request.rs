@@ -39,8 +39,14 @@ pub struct Call<'a> {
 enum Shape {
     String,
     Bool,
-    Number { min: f64, max: f64 },
-    Integer { min: u64, max: u64 },
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     Array,
     Object,
     StringOrArray,
@@ -91,7 +97,17 @@ const SHAPES: &[(&str, Shape)] = &[
 
 /// Members that are for the gateway and mean nothing to a provider of this dialect.
 const GATEWAY_OWNED: &[&str] = &[
-    "models", "route", "provider", "plugins", "transforms", "preset", "session_id", "trace", "usage", "debug", "include_reasoning",
+    "models",
+    "route",
+    "provider",
+    "plugins",
+    "transforms",
+    "preset",
+    "session_id",
+    "trace",
+    "usage",
+    "debug",
+    "include_reasoning",
     "reasoning",
 ];
 
@@ -106,14 +122,20 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
     let object = scan_object_watching(body, watch).map_err(|malformed| {
         Error::new(
             ErrorKind::InvalidRequest,
-            format!("The request body is not valid JSON: {} (at byte {} of {}).", malformed.what, malformed.at, body.len()),
+            format!(
+                "The request body is not valid JSON: {} (at byte {} of {}).",
+                malformed.what,
+                malformed.at,
+                body.len()
+            ),
         )
         .code("invalid_json")
     })?;
     check_shapes(&object)?;
     messages.finish(&object)?;
 
-    let max_tokens = [object.get("max_tokens"), object.get("max_completion_tokens")].into_iter().flatten().find_map(Value::as_u64);
+    let max_tokens =
+        [object.get("max_tokens"), object.get("max_completion_tokens")].into_iter().flatten().find_map(Value::as_u64);
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(Cow::into_owned);
     Ok(Call {
         models: models(&object)?,
@@ -148,14 +170,20 @@ fn models(object: &Object<'_>) -> Result<Vec<String>> {
     }
     for (index, item) in object.get("models").map(Value::items).unwrap_or_default().iter().enumerate() {
         let Some(model) = item.as_str() else {
-            return Err(Error::invalid(format!("models[{index}]"), format!("models[{index}] must be a string, not {}.", item.kind.name())));
+            return Err(Error::invalid(
+                format!("models[{index}]"),
+                format!("models[{index}] must be a string, not {}.", item.kind.name()),
+            ));
         };
         if !models.iter().any(|known| *known == model) {
             models.push(model.into_owned());
         }
     }
     if models.is_empty() {
-        return Err(Error::invalid("model", "model is missing: name one as \"author/name\" (GET /v1/models lists them)."));
+        return Err(Error::invalid(
+            "model",
+            "model is missing: name one as \"author/name\" (GET /v1/models lists them).",
+        ));
     }
     if models.len() > MAX_MODELS {
         return Err(Error::invalid("models", format!("models may name at most {MAX_MODELS} models.")));
@@ -167,7 +195,9 @@ fn check_shapes(object: &Object<'_>) -> Result<()> {
     for (index, member) in object.members.iter().enumerate() {
         let (key, value) = (&*member.key, &member.value);
         if REFUSED.contains(&key) && !matches!(value.text, "null" | "[]" | "{}" | "\"\"") {
-            let message = format!("{key} is not supported by this gateway; leave it out. (It is not ignored, because the answer would differ.)");
+            let message = format!(
+                "{key} is not supported by this gateway; leave it out. (It is not ignored, because the answer would differ.)"
+            );
             return Err(Error::invalid(key, message).code("unsupported_parameter"));
         }
         let Ok(row) = SHAPES.binary_search_by(|(name, _)| (*name).cmp(key)) else { continue };
@@ -195,14 +225,17 @@ impl Shape {
             Self::Bool => good(value.kind == Kind::Bool, "true or false"),
             Self::Array => good(value.kind == Kind::Array, "an array"),
             Self::Object => good(value.kind == Kind::Object, "an object"),
-            Self::StringOrArray => good(matches!(value.kind, Kind::String | Kind::Array), "a string or an array of strings"),
+            Self::StringOrArray => {
+                good(matches!(value.kind, Kind::String | Kind::Array), "a string or an array of strings")
+            }
             Self::StringOrObject => good(matches!(value.kind, Kind::String | Kind::Object), "a string or an object"),
             Self::Number { min, max } => {
                 let number = value.as_f64().ok_or_else(|| kind("a number"))?;
                 if number >= *min && number <= *max {
                     return Ok(());
                 }
-                let range = if *max < f64::MAX { format!("between {min} and {max}") } else { format!("at least {min}") };
+                let range =
+                    if *max < f64::MAX { format!("between {min} and {max}") } else { format!("at least {min}") };
                 Err(Error::invalid(key, format!("{key} must be {range}, not {}.", value.text)))
             }
             Self::Integer { min, max } => {
@@ -210,7 +243,8 @@ impl Shape {
                 if value.as_u64().is_some_and(|number| number >= *min && number <= *max) {
                     return Ok(());
                 }
-                let range = if *max < u64::MAX { format!("between {min} and {max}") } else { format!("of at least {min}") };
+                let range =
+                    if *max < u64::MAX { format!("between {min} and {max}") } else { format!("of at least {min}") };
                 Err(Error::invalid(key, format!("{key} must be a whole number {range}, not {}.", value.text)))
             }
         }
@@ -247,7 +281,10 @@ impl MessageCheck {
                     }
                 }
                 "content" if !matches!(value.kind, Kind::String | Kind::Array | Kind::Null) => {
-                    self.fail(".content", format!("must be a string or an array of content parts, not {}.", value.kind.name()));
+                    self.fail(
+                        ".content",
+                        format!("must be a string or an array of content parts, not {}.", value.kind.name()),
+                    );
                 }
                 "tool_calls" if !matches!(value.kind, Kind::Array | Kind::Null) => {
                     self.fail(".tool_calls", format!("must be an array, not {}.", value.kind.name()));
@@ -330,23 +367,30 @@ fn reasoning_effort(object: &Object<'_>) -> Result<Option<String>> {
     let members = reasoning.members();
     let member = |key: &str| members.iter().find(|m| m.key == key).map(|m| &m.value).filter(|v| v.kind != Kind::Null);
     if member("max_tokens").is_some() {
-        let message = "reasoning.max_tokens cannot be carried to this provider; use reasoning.effort (low, medium, high).";
+        let message =
+            "reasoning.max_tokens cannot be carried to this provider; use reasoning.effort (low, medium, high).";
         return Err(Error::invalid("reasoning.max_tokens", message).code("unsupported_parameter"));
     }
     let effort = match member("effort") {
-        Some(value) => value.as_str().ok_or_else(|| Error::invalid("reasoning.effort", "reasoning.effort must be a string."))?,
+        Some(value) => {
+            value.as_str().ok_or_else(|| Error::invalid("reasoning.effort", "reasoning.effort must be a string."))?
+        }
         None => return Ok(None),
     };
     let given = object.get("reasoning_effort").and_then(Value::as_str);
     if given.is_some_and(|given| given != effort) {
-        return Err(Error::invalid("reasoning_effort", "reasoning_effort and reasoning.effort differ; send one of them."));
+        return Err(Error::invalid(
+            "reasoning_effort",
+            "reasoning_effort and reasoning.effort differ; send one of them.",
+        ));
     }
     Ok(Some(effort.into_owned()))
 }
 
 /// The client's `stream_options` with `include_usage` switched on: the gateway always asks for usage.
 fn with_usage(options: Option<&Value<'_>>) -> String {
-    let mut options = options.and_then(|value| serde_json::from_str::<serde_json::Map<_, _>>(value.text).ok()).unwrap_or_default();
+    let mut options =
+        options.and_then(|value| serde_json::from_str::<serde_json::Map<_, _>>(value.text).ok()).unwrap_or_default();
     options.insert("include_usage".to_owned(), true.into());
     serde_json::Value::Object(options).to_string()
 }
@@ -405,7 +449,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_names_its_field() {
-        let with = |members: &str| format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"hi"}}],{members}}}"#);
+        let with =
+            |members: &str| format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"hi"}}],{members}}}"#);
         for (body, param, part) in [
             (String::new(), None, "empty"),
             ("[]".to_owned(), None, "expected a JSON object"),
@@ -418,7 +463,11 @@ mod tests {
             (r#"{"model":"a","messages":[1]}"#.to_owned(), Some("messages[0]"), "an object, not a number"),
             (r#"{"model":"a","messages":[{"role":"user"},{}]}"#.to_owned(), Some("messages[1].role"), "missing"),
             (r#"{"model":"a","messages":[{"role":"robot"}]}"#.to_owned(), Some("messages[0].role"), "one of"),
-            (r#"{"model":"a","messages":[{"role":"user","content":5}]}"#.to_owned(), Some("messages[0].content"), "not a number"),
+            (
+                r#"{"model":"a","messages":[{"role":"user","content":5}]}"#.to_owned(),
+                Some("messages[0].content"),
+                "not a number",
+            ),
             (with(r#""stream":"yes""#), Some("stream"), "true or false"),
             (with(r#""temperature":3"#), Some("temperature"), "between 0 and 2"),
             (with(r#""max_tokens":0"#), Some("max_tokens"), "at least 1"),

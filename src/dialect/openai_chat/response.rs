@@ -99,7 +99,11 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     }
     let usage = object.get("usage");
     facts.usage = usage.and_then(read_usage).unwrap_or_else(|| Usage {
-        tokens: Tokens { prompt: finish.estimated_prompt, completion: estimate_tokens(body.len()), ..Tokens::default() },
+        tokens: Tokens {
+            prompt: finish.estimated_prompt,
+            completion: estimate_tokens(body.len()),
+            ..Tokens::default()
+        },
         estimated: true,
         provider_cost: None,
     });
@@ -110,7 +114,11 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     changed.set("model", quote(&finish.model));
     changed.set("provider", quote(&finish.provider));
     // What OpenRouter's SDKs insist on and some providers leave out.
-    let expected = [("object", "\"chat.completion\"".to_owned()), ("created", finish.created.to_string()), ("system_fingerprint", "null".to_owned())];
+    let expected = [
+        ("object", "\"chat.completion\"".to_owned()),
+        ("created", finish.created.to_string()),
+        ("system_fingerprint", "null".to_owned()),
+    ];
     for (key, json) in expected {
         if object.get(key).is_none() {
             changed.set(key, json);
@@ -150,7 +158,9 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
     let prompt = count(&object, "prompt_tokens")??;
     let mut completion = count(&object, "completion_tokens")?.unwrap_or(0);
     let details = |key: &str| object.get(key).and_then(Value::object);
-    let of = |details: &Option<Object<'_>>, key: &str| details.as_ref().map_or(Some(0), |d| Some(count(d, key)?.unwrap_or(0)));
+    let of = |details: &Option<Object<'_>>, key: &str| {
+        details.as_ref().map_or(Some(0), |d| Some(count(d, key)?.unwrap_or(0)))
+    };
     let (sent, answered) = (details("prompt_tokens_details"), details("completion_tokens_details"));
     let reasoning = of(&answered, "reasoning_tokens")?;
     // Some providers (xAI) count reasoning beside the completion tokens, not among them; the total tells.
@@ -212,7 +222,8 @@ pub(super) fn usage_edits(usage: &Object<'_>, cost: Option<&CostBreakdown>) -> V
 
 /// A usage object of our own.
 pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String {
-    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } = usage.tokens;
+    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
+        usage.tokens;
     let mut text = format!(
         "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{},\
          \"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"cache_write_tokens\":{cache_write},\"audio_tokens\":{prompt_audio}}},\
@@ -267,7 +278,10 @@ pub(super) mod tests {
         let out = String::from_utf8(apply(body, &answer.edits)).unwrap();
         assert!(out.contains(r#""content":"hi","x":1.50}"#), "{out}");
         let out: Tree = serde_json::from_str(&out).unwrap();
-        assert_eq!((&out["id"], &out["model"], &out["provider"], &out["zzz"]), (&json!("gen-1-x"), &json!("a/b"), &json!("P"), &json!([1])));
+        assert_eq!(
+            (&out["id"], &out["model"], &out["provider"], &out["zzz"]),
+            (&json!("gen-1-x"), &json!("a/b"), &json!("P"), &json!([1]))
+        );
         assert_eq!(out["usage"]["cost"], json!(0.00002));
         assert_eq!(out["usage"]["odd"], true);
         assert_eq!(out["usage"]["cost_details"]["upstream_inference_prompt_cost"], json!(0.00001));
@@ -278,7 +292,13 @@ pub(super) mod tests {
 
     #[test]
     fn an_answer_without_usable_usage_is_estimated_and_says_so() {
-        for usage in ["null", "{}", r#"{"prompt_tokens":-1,"completion_tokens":2}"#, r#"{"prompt_tokens":1e99,"completion_tokens":2}"#, "[]"] {
+        for usage in [
+            "null",
+            "{}",
+            r#"{"prompt_tokens":-1,"completion_tokens":2}"#,
+            r#"{"prompt_tokens":1e99,"completion_tokens":2}"#,
+            "[]",
+        ] {
             let body = format!(r#"{{"choices":[{{"message":{{}},"finish_reason":"length"}}],"usage":{usage}}}"#);
             let answer = read_answer(body.as_bytes(), &finish()).unwrap();
             let out: Tree = serde_json::from_slice(&apply(body.as_bytes(), &answer.edits)).unwrap();
@@ -291,15 +311,36 @@ pub(super) mod tests {
     #[test]
     fn usage_is_read_in_each_providers_way() {
         for (text, prompt, completion, cached, reasoning) in [
-            (r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":15}"#, 10, 5, 0, 3),
-            (r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":18}"#, 10, 8, 0, 3),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":15}"#,
+                10,
+                5,
+                0,
+                3,
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":3},"total_tokens":18}"#,
+                10,
+                8,
+                0,
+                3,
+            ),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6}"#, 10, 5, 6, 0),
             (r#"{"prompt_tokens":10.0,"completion_tokens":null,"prompt_tokens_details":null}"#, 10, 0, 0, 0),
         ] {
             let tokens = usage(text).unwrap().tokens;
-            assert_eq!((tokens.prompt, tokens.completion, tokens.cached, tokens.reasoning), (prompt, completion, cached, reasoning), "{text}");
+            assert_eq!(
+                (tokens.prompt, tokens.completion, tokens.cached, tokens.reasoning),
+                (prompt, completion, cached, reasoning),
+                "{text}"
+            );
         }
-        for text in [r#"{"prompt_tokens":1.5}"#, r#"{"prompt_tokens":"7"}"#, r#"{"prompt_tokens":9007199254740994}"#, r#"{"completion_tokens":1}"#] {
+        for text in [
+            r#"{"prompt_tokens":1.5}"#,
+            r#"{"prompt_tokens":"7"}"#,
+            r#"{"prompt_tokens":9007199254740994}"#,
+            r#"{"completion_tokens":1}"#,
+        ] {
             assert_eq!(usage(text), None, "{text}");
         }
     }

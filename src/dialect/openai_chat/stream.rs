@@ -14,7 +14,9 @@ use memchr::memmem;
 
 use super::{
     error::ProviderError,
-    response::{Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json},
+    response::{
+        Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json,
+    },
 };
 use crate::{
     catalog::{CostBreakdown, Tokens},
@@ -74,7 +76,8 @@ impl Prefix {
         let plain = |needle: &[u8]| memmem::find(rest, needle).is_none();
         // `"usage":{` and `"finish_reason":"`, however they are spaced; "error" in any place.
         let whole = rest.trim_ascii_end().ends_with(b"}");
-        (whole && plain(b"\"error\"") && NULLS.iter().all(|(name, null)| absent_or_null(rest, name, null))).then_some(rest)
+        (whole && plain(b"\"error\"") && NULLS.iter().all(|(name, null)| absent_or_null(rest, name, null)))
+            .then_some(rest)
     }
 }
 
@@ -192,7 +195,8 @@ impl Relay {
             }
             (Some(edits), None) => {
                 // Data over several lines: line feeds between JSON tokens are mere white space.
-                let json: Vec<u8> = apply(&data.bytes, &edits).into_iter().map(|b| if b == b'\n' { b' ' } else { b }).collect();
+                let json: Vec<u8> =
+                    apply(&data.bytes, &edits).into_iter().map(|b| if b == b'\n' { b' ' } else { b }).collect();
                 out.extend_from_slice(b"data: ");
                 out.extend_from_slice(&json);
                 out.extend_from_slice(b"\n\n");
@@ -205,7 +209,10 @@ impl Relay {
     fn learn_prefix(&mut self, event: &[u8], object: &Object<'_>, data_start: usize, edits: &[Edit]) {
         let Some(choices) = object.get("choices") else { return };
         // A provider that writes each chunk differently is not learned from for ever.
-        if self.prefix.learned > 4 || self.first_content_at.is_none() || edits.iter().any(|edit| edit.start >= choices.start) {
+        if self.prefix.learned > 4
+            || self.first_content_at.is_none()
+            || edits.iter().any(|edit| edit.start >= choices.start)
+        {
             return;
         }
         let mut before = Vec::with_capacity(choices.start + 96);
@@ -217,7 +224,11 @@ impl Relay {
 
     fn content_bytes_of(&self, choices: &Value<'_>) -> usize {
         let deltas = choices.items().into_iter().filter_map(|choice| choice.object()?.get("delta").copied());
-        deltas.flat_map(|delta| delta.members()).filter(|member| member.key != "role").map(|member| member.value.text.len()).sum()
+        deltas
+            .flat_map(|delta| delta.members())
+            .filter(|member| member.key != "role")
+            .map(|member| member.value.text.len())
+            .sum()
     }
 
     /// Reads a chunk object. `None`: it is the closing chunk, to be kept for the end.
@@ -293,7 +304,9 @@ impl Relay {
             self.event(&[&rest[..], b"\n\n"].concat(), now, out);
         }
         match end {
-            StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => self.fail(Cause::Connection, ProviderError::default()),
+            StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => {
+                self.fail(Cause::Connection, ProviderError::default())
+            }
             StreamEnd::Broken if !self.done => self.fail(Cause::Connection, ProviderError::default()),
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
             _ => {}
@@ -425,7 +438,12 @@ mod tests {
 
     impl Out {
         fn chunks(&self) -> Vec<Tree> {
-            self.text.lines().filter_map(|l| l.strip_prefix("data: ")).filter(|d| *d != "[DONE]").map(|d| serde_json::from_str(d).unwrap()).collect()
+            self.text
+                .lines()
+                .filter_map(|l| l.strip_prefix("data: "))
+                .filter(|d| *d != "[DONE]")
+                .map(|d| serde_json::from_str(d).unwrap())
+                .collect()
         }
     }
 
@@ -444,7 +462,11 @@ mod tests {
         let out = run(&[STREAM.as_bytes()], StreamEnd::Closed, false);
         let chunks = out.chunks();
         assert!(out.text.starts_with(": hello\n\n") && out.text.ends_with("data: [DONE]\n\n"));
-        assert!(chunks.iter().all(|c| c["id"] == "gen-1-x" && c["model"] == "a/b" && c["provider"] == "P"), "{}", out.text);
+        assert!(
+            chunks.iter().all(|c| c["id"] == "gen-1-x" && c["model"] == "a/b" && c["provider"] == "P"),
+            "{}",
+            out.text
+        );
         assert!(out.text.contains("\"x\":1.50"));
         let (last, before) = chunks.split_last().unwrap();
         assert!(before.iter().all(|c| c["usage"].is_null()));
