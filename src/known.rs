@@ -72,16 +72,36 @@ pub enum Lookup<T> {
 pub struct KnownProvider {
     /// Its row.
     pub row: Provider,
-    /// The header that authenticates the gateway there; empty where none is needed.
-    pub credential: Option<Option<(String, String)>>,
+    /// How the gateway shows who it is.
+    pub access: Access,
+}
+
+/// Whether, and how, a provider can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// With this header.
+    Header(String, String),
+    /// Without any.
+    Open,
+    /// Not at all: there is no credential, or it cannot be opened.
+    None,
+}
+
+impl Access {
+    fn with(credential: &Credential) -> Self {
+        credential.header().map_or(Self::Open, |(name, value)| Self::Header(name, value))
+    }
 }
 
 impl KnownProvider {
     /// Whether it can be called.
     pub fn is_ready(&self) -> bool {
-        self.credential.is_some()
+        self.access != Access::None
     }
 }
+
+/// All providers, by slug.
+pub type Providers = BTreeMap<String, Rc<KnownProvider>>;
 
 /// A model as requests use it.
 #[derive(Debug)]
@@ -116,7 +136,7 @@ pub struct Known {
     kv_keys: HashMap<KeyHash, Option<Rc<KeyRecord>>>,
     accounts: HashMap<String, Account>,
     models: HashMap<String, Copy<Option<Rc<KnownModel>>>>,
-    providers: Option<Copy<Rc<BTreeMap<String, Rc<KnownProvider>>>>>,
+    providers: Option<Copy<Rc<Providers>>>,
     kv_failed: HashMap<String, (Millis, String)>,
     problems: Vec<String>,
 }
@@ -214,7 +234,7 @@ impl Known {
     }
 
     /// All providers.
-    pub fn providers(&mut self, now: Millis) -> Lookup<Rc<BTreeMap<String, Rc<KnownProvider>>>> {
+    pub fn providers(&mut self, now: Millis) -> Lookup<Rc<Providers>> {
         let failure = self.kv_failed.get(PROVIDERS_KEY).filter(|(at, _)| now.since(*at) < 1_000);
         match (&self.providers, failure) {
             (Some(copy), None) if now.since(copy.at) < STALE_CATALOG_MS => Lookup::Found(Rc::clone(&copy.value)),
@@ -288,12 +308,11 @@ impl Known {
         account.failed = None;
         account.valid_from = Some(asked.max(account.valid_from.unwrap_or_default()));
         account.revision = account.revision.max(reply.revision);
-        match reply.changes {
-            Some(changes) => account.changed.extend(changes),
-            None => {
-                self.keys.clear();
-                account.changed.clear();
-            }
+        if let Some(changes) = reply.changes {
+            account.changed.extend(changes);
+        } else {
+            self.keys.clear();
+            account.changed.clear();
         }
         for (hash, record) in reply.keys {
             self.keep_key(hash, record.map(Rc::new), now);
@@ -319,40 +338,41 @@ impl Known {
     }
 
     /// Built-in rows overlaid by the operator's; credentials opened, or taken from the environment.
-    fn resolve_providers(&mut self, stored: Option<ProvidersEntry>) -> BTreeMap<String, Rc<KnownProvider>> {
+    fn resolve_providers(&mut self, stored: Option<ProvidersEntry>) -> Providers {
         let mut providers = BTreeMap::new();
         for row in builtin::providers() {
-            let credential = self.from_env(&row);
-            providers.insert(row.slug.clone(), Rc::new(KnownProvider { row, credential }));
+            let access = self.access_from_env(&row);
+            providers.insert(row.slug.clone(), Rc::new(KnownProvider { row, access }));
         }
         for stored in stored.map(|entry| entry.providers).unwrap_or_default() {
-            let credential = match &stored.credential {
+            let access = match &stored.credential {
                 Some(sealed) => {
                     let opened = match &self.master_key {
                         Some(key) => key.open(sealed, &stored.row.slug),
                         None => Err("SLUICE_MASTER_KEY is not set".to_owned()),
                     };
                     match opened {
-                        Ok(credential) => Some(credential.header()),
+                        Ok(credential) => Access::with(&credential),
                         Err(why) => {
                             self.problems
                                 .push(format!("the credential of provider {} cannot be used: {why}", stored.row.slug));
-                            None
+                            Access::None
                         }
                     }
                 }
-                None => self.from_env(&stored.row),
+                None => self.access_from_env(&stored.row),
             };
-            providers.insert(stored.row.slug.clone(), Rc::new(KnownProvider { row: stored.row, credential }));
+            providers.insert(stored.row.slug.clone(), Rc::new(KnownProvider { row: stored.row, access }));
         }
         providers
     }
 
-    fn from_env(&self, row: &Provider) -> Option<Option<(String, String)>> {
-        let value =
-            row.api_key_env.iter().find_map(|name| self.env.get(name)).filter(|value| !value.trim().is_empty())?;
-        let credential = Credential::Bearer { value: value.trim().to_owned() };
-        credential.check().is_ok().then(|| credential.header())
+    fn access_from_env(&self, row: &Provider) -> Access {
+        let mut values = row.api_key_env.iter().filter_map(|name| self.env.get(name)).map(|value| value.trim());
+        match values.find(|value| !value.is_empty()).map(|value| Credential::Bearer { value: value.to_owned() }) {
+            Some(credential) if credential.check().is_ok() => Access::with(&credential),
+            _ => Access::None,
+        }
     }
 }
 

@@ -12,7 +12,9 @@
         clippy::panic,
         clippy::indexing_slicing,
         clippy::print_stdout,
-        clippy::float_cmp
+        clippy::float_cmp,
+        clippy::format_collect,
+        clippy::needless_pass_by_value
     )
 )]
 

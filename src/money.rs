@@ -101,6 +101,7 @@ impl NanoUsd {
     }
 
     /// The sum, saturating: an absurd amount must not wrap into a small one.
+    #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }

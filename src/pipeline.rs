@@ -21,7 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     framing::edit::{Edit, apply},
     ids::{GenerationId, Rng},
-    known::{Ask, Known, KnownModel, KnownProvider, Lookup},
+    known::{Access, Ask, Known, KnownModel, KnownProvider, Lookup, Providers},
     metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
     routing::{
         fallback::{Cause, MAX_ATTEMPTS},
@@ -132,6 +132,7 @@ impl Target {
 
 /// A request being served.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 struct Exchange {
     id: GenerationId,
     principal: Principal,
@@ -286,7 +287,7 @@ impl Gateway {
         Ok(models)
     }
 
-    fn providers(&mut self, now: Millis, asks: &mut Vec<Ask>) -> Result<Rc<BTreeMap<String, Rc<KnownProvider>>>> {
+    fn providers(&mut self, now: Millis, asks: &mut Vec<Ask>) -> Result<Rc<Providers>> {
         match self.known.providers(now) {
             Lookup::Found(providers) => Ok(providers),
             Lookup::Unavailable(why) => Err(Error::store("catalog", why)),
@@ -304,7 +305,7 @@ impl Gateway {
         call: &Call<'_>,
         names: &[String],
         models: &[(Slug, Option<Rc<KnownModel>>)],
-        providers: &BTreeMap<String, Rc<KnownProvider>>,
+        providers: &Providers,
         now: Millis,
     ) -> Result<Vec<Target>> {
         let parameters = call.parameters();
@@ -422,7 +423,9 @@ impl Gateway {
         };
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(row.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        headers.extend(target.provider.credential.clone().flatten());
+        if let Access::Header(name, value) = &target.provider.access {
+            headers.push((name.clone(), value.clone()));
+        }
         let [total, first, idle] = TIMEOUTS_MS;
         Ok(Effect::Fetch(Fetch {
             exchange: number,
@@ -454,16 +457,16 @@ impl Gateway {
     ) -> Effect {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
         if status != 200 {
-            return self.failed_with(number, Cause::Status(status), openai_chat::read_error(body), retry_after_s, now);
+            return self.failed_with(number, Cause::Status(status), &openai_chat::read_error(body), retry_after_s, now);
         }
         if exchange.stream {
             // A stream was asked for and something else came; an error in it is the likely reason.
             let error = openai_chat::read_error(body);
             let cause = if error.message.is_some() { Cause::ErrorInBody(error.status) } else { Cause::Malformed };
-            return self.failed_with(number, cause, error, retry_after_s, now);
+            return self.failed_with(number, cause, &error, retry_after_s, now);
         }
         match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
-            Err((cause, error)) => self.failed_with(number, cause, error, retry_after_s, now),
+            Err((cause, error)) => self.failed_with(number, cause, &error, retry_after_s, now),
             Ok(answer) => {
                 let body = apply(body, &answer.edits);
                 self.settle(number, Outcome::Ok, 200, None, answer.facts, answer.cost, now);
@@ -475,7 +478,7 @@ impl Gateway {
     /// The provider could not be reached, or not in time.
     pub fn failed(&mut self, number: u32, timed_out: bool, now: Millis) -> Effect {
         let cause = if timed_out { Cause::Timeout } else { Cause::Connection };
-        self.failed_with(number, cause, ProviderError::default(), None, now)
+        self.failed_with(number, cause, &ProviderError::default(), None, now)
     }
 
     /// A chunk of a stream. Bytes for the client go to `out`; the answer says how it stands.
@@ -498,7 +501,7 @@ impl Gateway {
     pub fn stream_failed(&mut self, number: u32, now: Millis) -> Effect {
         let failure = self.exchanges.get(&number).and_then(|exchange| exchange.relay.as_ref()?.failure().cloned());
         let (cause, error) = failure.unwrap_or((Cause::Malformed, ProviderError::default()));
-        self.failed_with(number, cause, error, None, now)
+        self.failed_with(number, cause, &error, None, now)
     }
 
     /// A stream is over, for whatever reason: the last bytes for the client go to `out`.
@@ -523,7 +526,7 @@ impl Gateway {
         &mut self,
         number: u32,
         cause: Cause,
-        error: ProviderError,
+        error: &ProviderError,
         retry_after_s: Option<u32>,
         now: Millis,
     ) -> Effect {
@@ -553,7 +556,7 @@ impl Gateway {
                 return Effect::Again;
             }
         }
-        let failure = exchange.failure(cause, &error);
+        let failure = exchange.failure(cause, error);
         self.give_up(number, &failure, now)
     }
 

@@ -26,6 +26,7 @@ impl Millis {
     }
 
     /// This moment and `ms` more.
+    #[must_use]
     pub fn plus(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
@@ -57,6 +58,7 @@ impl Millis {
     }
 
     /// Midnight UTC at which this day, week (Monday) or month began.
+    #[must_use]
     pub fn start_of(self, window: Window) -> Self {
         let date = self.date_time().date();
         let first = match window {

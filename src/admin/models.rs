@@ -94,7 +94,7 @@ fn select(query: &Query, catalog: &Effective) -> Result<Vec<Model>> {
         // What has no price comes last either way.
         Some("pricing-low-to-high") => models.sort_by_cached_key(|model| price(model).unwrap_or(u64::MAX)),
         Some("pricing-high-to-low") => {
-            models.sort_by_cached_key(|model| std::cmp::Reverse(price(model).map_or(0, |pico| pico.saturating_add(1))))
+            models.sort_by_cached_key(|model| std::cmp::Reverse(price(model).map_or(0, |pico| pico.saturating_add(1))));
         }
         Some("context-high-to-low") => models.sort_by_key(|model| std::cmp::Reverse(context_length(model))),
         Some(other) if SORTS_WITHOUT_FIGURES.contains(&other) => {}

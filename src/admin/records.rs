@@ -395,7 +395,7 @@ mod tests {
         let row = get("gen-1", &inference(1)).unwrap()["data"].clone();
         assert_eq!(
             (&row["id"], &row["total_cost"], &row["tokens_prompt"], &row["created_at"]),
-            (&json!("gen-1"), &json!(0.0000015), &json!(10), &json!("2026-11-20T12:00:00.000Z"))
+            (&json!("gen-1"), &json!(0.000_001_5), &json!(10), &json!("2026-11-20T12:00:00.000Z"))
         );
         assert_eq!(
             row["provider_responses"][0],
@@ -472,7 +472,7 @@ mod tests {
         let row = &rows("")[0];
         assert_eq!(
             (&row["usage"], &row["prompt_tokens"], &row["endpoint_id"], row.get("workspace_id")),
-            (&json!(0.0000015), &json!(20), &json!("p/fp8"), None)
+            (&json!(0.000_001_5), &json!(20), &json!("p/fp8"), None)
         );
         for (search, param) in
             [("date=today", "date"), ("api_key_hash=x", "api_key_hash"), ("group_by=user", "group_by")]

@@ -101,22 +101,24 @@ fn checksum(text: &str) -> String {
 /// CRC-32 (IEEE 802.3), a nibble at a time: a key has 52 bytes, and a table of 64 bytes is in the
 /// cache where the 16 KB of a fast implementation are not.
 fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut nibble = 0;
-        while nibble < 16 {
-            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
-            let mut value = nibble as u32;
-            let mut bit = 0;
-            while bit < 4 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xEDB8_8320 } else { value >> 1 };
-                bit += 1;
-            }
-            table[nibble] = value;
-            nibble += 1;
-        }
-        table
-    };
+    const TABLE: [u32; 16] = [
+        0x0000_0000,
+        0x1DB7_1064,
+        0x3B6E_20C8,
+        0x26D9_30AC,
+        0x76DC_4190,
+        0x6B6B_51F4,
+        0x4DB2_6158,
+        0x5005_713C,
+        0xEDB8_8320,
+        0xF00F_9344,
+        0xD6D6_A3E8,
+        0xCB61_B38C,
+        0x9B64_C2B0,
+        0x86D3_D2D4,
+        0xA00A_E278,
+        0xBDBD_F21C,
+    ];
     let step = |crc: u32, nibble: u8| crc >> 4 ^ TABLE.get(usize::from(nibble & 15)).copied().unwrap_or(0);
     let low = |crc: u32| crc.to_le_bytes()[0];
     !bytes.iter().fold(!0, |crc, &byte| {

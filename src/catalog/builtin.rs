@@ -88,7 +88,7 @@ mod tests {
             let id = |n: usize| format!("a/{n:03}");
             let text: String =
                 (0..count).map(|n| format!("{{\"id\":\"{}\",\"name\":\"{}\"}}\n", id(n), "é".repeat(n))).collect();
-            for n in 0..count + 1 {
+            for n in 0..=count {
                 assert_eq!(find(&text, &id(n)).is_some(), n < count, "{n} of {count}");
             }
         }

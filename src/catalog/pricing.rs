@@ -113,7 +113,7 @@ pub struct Tokens {
     pub completion_image: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[cfg_attr(target_pointer_width = "64", expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so"))]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }

@@ -205,6 +205,7 @@ fn is_private_host(host: &str) -> bool {
             || a == 192 && b == 0 && c == 0
             || a == 198 && (18..20).contains(&b)
     }
+    #[expect(clippy::many_single_char_names, reason = "the segments of an address")]
     fn v6(ip: Ipv6Addr) -> bool {
         let [a, b, c, d, e, f, g, h] = ip.segments();
         let embedded = |high: u16, low: u16| {

@@ -1,5 +1,7 @@
 //! Edits of a text by span: what is not touched is never copied, parsed or written again.
 
+use std::fmt::Write;
+
 use super::json::{Object, quote};
 
 /// Replaces the bytes `start..end` by `text`.
@@ -39,7 +41,9 @@ impl<'o, 'a> ObjectEdits<'o, 'a> {
     pub fn set(&mut self, key: &str, json: String) {
         match self.object.get(key) {
             Some(value) => self.edits.push(Edit { start: value.start, end: value.end(), text: json }),
-            None => self.added.push_str(&format!(",{}:{json}", quote(key))),
+            None => {
+                let _ = write!(self.added, ",{}:{json}", quote(key));
+            }
         }
     }
 
@@ -98,7 +102,7 @@ mod tests {
             (r#"{"x":1,"model":"a","y":2}"#, r#"{"model":"b","n":true}"#),
             (r#"{ "model" : "a" , "x" : 1 }"#, r#"{ "model" : "b" ,"n":true}"#),
             (r#"{"x":1,"y":2}"#, r#"{"model":"b","n":true}"#),
-            (r#"{}"#, r#"{"model":"b","n":true}"#),
+            ("{}", r#"{"model":"b","n":true}"#),
         ] {
             let object = scan_object(text.as_bytes()).unwrap();
             let mut edits = ObjectEdits::new(&object);

@@ -1,4 +1,4 @@
-//! A batch of usage events becomes rows of D1 (schema/sql/0001_usage.sql).
+//! A batch of usage events becomes rows of D1 (`schema/sql/0001_usage.sql`).
 //!
 //! Queues deliver at least once, so the same event may come again, in another batch or in the same.
 //! The statements are to run as one atomic batch: the events that are not there yet are stored, then

@@ -33,6 +33,7 @@ impl Sort {
 
 /// What a request says about who may serve it.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the wire format")]
 pub struct Preferences {
     /// First, in this order.
     pub order: Vec<String>,

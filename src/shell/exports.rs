@@ -214,6 +214,7 @@ pub fn refreshes(exchange: u32, now: f64) -> Option<String> {
 
 /// KV's answer.
 #[wasm_bindgen]
+#[expect(clippy::needless_pass_by_value, reason = "how optional texts cross")]
 pub fn learn_kv(key: &str, value: Option<String>, now: f64) {
     with(|gateway| {
         gateway.known().learn_kv(key, value.as_deref(), Millis::from_js(now));

@@ -1,6 +1,6 @@
 //! The two SQL stores: a Durable Object's own SQLite (synchronous, [`Sql`]) and D1.
 //!
-//! Values cross as JavaScript numbers, so whole numbers beyond 2^53 must not be stored; BigInt is
+//! Values cross as JavaScript numbers, so whole numbers beyond 2^53 must not be stored; `BigInt` is
 //! refused by both. Every call that may throw is bound with `catch`: an exception that escapes an
 //! import would leave its caller hanging.
 

@@ -267,7 +267,7 @@ impl MessageCheck {
                 self.count += 1;
                 self.role_seen = kind != Kind::Object;
                 if kind != Kind::Object {
-                    self.fail("", format!("must be an object, not {}.", kind.name()));
+                    self.fail("", &format!("must be an object, not {}.", kind.name()));
                 }
             }
             Part::Member(key, value) => match &*key {
@@ -276,18 +276,18 @@ impl MessageCheck {
                     let known = ["system", "developer", "user", "assistant", "tool", "function"];
                     match value.as_str() {
                         Some(role) if known.contains(&&*role) => {}
-                        Some(_) => self.fail(".role", format!("must be one of {}.", known.join(", "))),
-                        None => self.fail(".role", format!("must be a string, not {}.", value.kind.name())),
+                        Some(_) => self.fail(".role", &format!("must be one of {}.", known.join(", "))),
+                        None => self.fail(".role", &format!("must be a string, not {}.", value.kind.name())),
                     }
                 }
                 "content" if !matches!(value.kind, Kind::String | Kind::Array | Kind::Null) => {
                     self.fail(
                         ".content",
-                        format!("must be a string or an array of content parts, not {}.", value.kind.name()),
+                        &format!("must be a string or an array of content parts, not {}.", value.kind.name()),
                     );
                 }
                 "tool_calls" if !matches!(value.kind, Kind::Array | Kind::Null) => {
-                    self.fail(".tool_calls", format!("must be an array, not {}.", value.kind.name()));
+                    self.fail(".tool_calls", &format!("must be an array, not {}.", value.kind.name()));
                 }
                 _ => {}
             },
@@ -296,11 +296,11 @@ impl MessageCheck {
 
     fn close_item(&mut self) {
         if self.count > 0 && !self.role_seen {
-            self.fail(".role", "is missing.".to_owned());
+            self.fail(".role", "is missing.");
         }
     }
 
-    fn fail(&mut self, member: &str, what: String) {
+    fn fail(&mut self, member: &str, what: &str) {
         if self.fault.is_none() {
             let field = format!("messages[{}]{member}", self.count - 1);
             self.fault = Some(Error::invalid(field.clone(), format!("{field} {what}")));

@@ -1,6 +1,6 @@
 //! A whole answer: what the gateway reads of it, and the members it sets.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 use serde_json::{Value as Tree, json};
 
@@ -231,7 +231,7 @@ pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String 
         prompt.saturating_add(completion)
     );
     if let Some(cost) = cost {
-        text.push_str(&format!(",\"cost\":{},\"is_byok\":false,\"cost_details\":{}", cost.total, cost_details(cost)));
+        let _ = write!(text, ",\"cost\":{},\"is_byok\":false,\"cost_details\":{}", cost.total, cost_details(cost));
     }
     if usage.estimated {
         text.push_str(",\"is_estimated\":true");

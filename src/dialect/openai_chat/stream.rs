@@ -218,11 +218,11 @@ impl Relay {
         let mut before = Vec::with_capacity(choices.start + 96);
         let head = event.get(..data_start + choices.start).unwrap_or_default();
         write_edited(head, data_start, edits, &mut before);
-        let content = self.content_bytes_of(choices);
+        let content = Self::content_bytes_of(choices);
         self.prefix.learn(event, data_start + choices.start, &before, content);
     }
 
-    fn content_bytes_of(&self, choices: &Value<'_>) -> usize {
+    fn content_bytes_of(choices: &Value<'_>) -> usize {
         let deltas = choices.items().into_iter().filter_map(|choice| choice.object()?.get("delta").copied());
         deltas
             .flat_map(|delta| delta.members())
@@ -305,7 +305,7 @@ impl Relay {
         }
         match end {
             StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => {
-                self.fail(Cause::Connection, ProviderError::default())
+                self.fail(Cause::Connection, ProviderError::default());
             }
             StreamEnd::Broken if !self.done => self.fail(Cause::Connection, ProviderError::default()),
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
