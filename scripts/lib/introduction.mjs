@@ -1,9 +1,9 @@
 // What `npm start` prints when the gateway is up: the keys and a first request in three languages.
 import { demoSlugs } from "./demo-catalog.mjs";
 
-export function introduction({ credentials, demo }, { state, providerKeys }) {
+export function introduction({ credentials, demo, model: callable }, { state, providerKeys }) {
   const { base_url, management_key, inference_key } = credentials;
-  const model = demo ? demoSlugs[0] : "openai/gpt-4o-mini";
+  const model = demo ? demoSlugs[0] : (callable ?? "author/model");
   return `
 Sluice is running at ${base_url}
 

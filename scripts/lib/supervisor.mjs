@@ -66,7 +66,7 @@ export async function supervise({ settings, root, build, wrangler, command, node
       await removeDemo(baseUrl, credentials.management_key);
       rmSync(files.demo);
     }
-    return { credentials, demo: demo !== null, stop };
+    return { credentials, demo: demo !== null, model: await firstModel(baseUrl, credentials.inference_key), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -116,6 +116,13 @@ function startDemo({ files, state, root, node, say, children }) {
     });
     children.push(demo.start());
   });
+}
+
+// A model that can be called now, for the first request; null where there is none.
+async function firstModel(baseUrl, key) {
+  const response = await fetch(`${baseUrl}/models?limit=1`, { headers: { authorization: `Bearer ${key}` } });
+  const { data } = await response.json();
+  return data?.[0]?.id ?? null;
 }
 
 async function healthy(baseUrl, gateway) {
