@@ -131,7 +131,7 @@ const models = [
   chat("a model of 10,000 characters", ask("a/".padEnd(10_000, "b")), 400, "model"),
   chat("a fallback that is unknown", { ...ask("MODEL"), models: ["nobody/nothing"] }, 400, "model"),
   chat("no endpoint left: provider.only", { ...ask("MODEL"), provider: { only: ["nobody"] } }, 404, "model"),
-  chat("no endpoint left: max_tokens", { ...ask("MODEL"), max_tokens: 10_001 }, 404, "model"),
+  chat("no endpoint left: max_tokens", { ...ask("MODEL"), max_tokens: 200_001 }, 404, "model"),
   chat("a model the key may not call", ask("MODEL"), 403, "model", { key: "narrow", code: "model_not_allowed" }),
 ];
 

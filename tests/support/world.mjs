@@ -64,7 +64,7 @@ export class World {
         provider, upstream_model,
         tag: `${provider}/${index + 1}`,
         pricing: { prompt: decimal(PRICE.prompt * (index + 1)), completion: decimal(PRICE.completion * (index + 1)) },
-        context_length: 100_000, max_completion_tokens: 10_000, supported_parameters: [],
+        context_length: 100_000, max_completion_tokens: 200_000, supported_parameters: [],
         weight: index === 0 ? 1 : 0,
       };
     });
