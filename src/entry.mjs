@@ -6,6 +6,8 @@ import openapi from "../build/openapi.json";
 import * as wasm from "../build/bindgen/sluice.js";
 
 const INFERENCE = new Set(["/v1/chat/completions", "/api/v1/chat/completions"]);
+// Answered here, without a key.
+const OPEN = new Set(["/health", "/openapi.json", "/v1/openapi.json", "/api/v1/openapi.json"]);
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_ANSWER = 64 * 1024 * 1024;
 const LONG_BODY = 128 * 1024;
@@ -68,8 +70,7 @@ function pathOf(url) {
 }
 
 async function other(path, request, env, ctx) {
-  if (path === "/health") return Response.json({ status: "ok" });
-  if (path === "/openapi.json" || path === "/v1/openapi.json") return Response.json(openapi);
+  if (request.method === "GET" && OPEN.has(path)) return Response.json(path === "/health" ? { status: "ok" } : openapi);
   try {
     ready(env);
     return await wasm.fetch(request, env, ctx);

@@ -39,6 +39,8 @@ pub struct Relay {
     /// The closing chunk as the provider sent it, to be completed with cost.
     closing: Option<Vec<u8>>,
     reported: Option<Usage>,
+    /// The usage object that said so, as the provider wrote it.
+    reported_text: String,
     facts: ResponseFacts,
     content_bytes: usize,
     /// When the first content came.
@@ -116,6 +118,7 @@ impl Relay {
             prefix: Prefix::default(),
             closing: None,
             reported: None,
+            reported_text: String::new(),
             facts: ResponseFacts::default(),
             content_bytes: 0,
             first_content_at: None,
@@ -245,9 +248,7 @@ impl Relay {
             self.facts.service_tier = text(object, "service_tier");
         }
         let usage = object.get("usage").filter(|value| value.kind == Kind::Object);
-        if let Some(usage) = usage.and_then(read_usage) {
-            self.reported = Some(usage);
-        }
+        self.note_usage(usage);
         if choices.is_empty() && usage.is_some() {
             return None;
         }
@@ -272,6 +273,24 @@ impl Relay {
         Some(edits)
     }
 
+    /// Of several the last one counts: some providers report with every chunk.
+    fn note_usage(&mut self, value: Option<&Value<'_>>) {
+        if let Some((value, usage)) = value.and_then(|value| Some((value, read_usage(value)?))) {
+            self.reported = Some(usage);
+            value.text.clone_into(&mut self.reported_text);
+        }
+    }
+
+    /// The usage object of the closing chunk: the provider's own with cost, else ours.
+    fn usage_text(&self, cost: Option<&CostBreakdown>) -> String {
+        let own = Some(&self.reported_text).filter(|text| !text.is_empty());
+        let edited = own.and_then(|text| {
+            let edits = usage_edits(&scan_object(text.as_bytes()).ok()?, cost);
+            String::from_utf8(apply(text.as_bytes(), &edits)).ok()
+        });
+        edited.unwrap_or_else(|| usage_json(&self.facts.usage, cost))
+    }
+
     fn choice(&mut self, choice: &Value<'_>, now: Millis, edits: &mut Vec<Edit>) {
         let Some(choice) = choice.object() else { return };
         if let Some(reason) = text(&choice, "finish_reason") {
@@ -284,9 +303,7 @@ impl Relay {
             self.first_content_at.get_or_insert(now);
         }
         // Moonshot puts the usage into the last choice.
-        if let Some(usage) = choice.get("usage").and_then(read_usage) {
-            self.reported = Some(usage);
-        }
+        self.note_usage(choice.get("usage"));
         for member in choice.get("delta").map(Value::members).unwrap_or_default() {
             let empty = matches!(member.value.text, "\"\"" | "null" | "[]" | "{}");
             if member.key != "role" && !empty {
@@ -355,7 +372,7 @@ impl Relay {
             let Finish { id, model, provider, metadata, .. } = &self.finish;
             let metadata = metadata.as_ref().map_or(String::new(), |json| format!(",\"openrouter_metadata\":{json}"));
             let (id, model, provider) = (quote(id), quote(model), quote(provider));
-            let usage = usage_json(&self.facts.usage, cost);
+            let usage = self.usage_text(cost);
             let chunk = format!(
                 "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
                  \"choices\":[],\"usage\":{usage}{metadata}}}",
@@ -480,12 +497,13 @@ mod tests {
 
     #[test]
     fn usage_in_a_choice_chunk_moves_to_the_closing_chunk() {
-        let stream = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+        let stream = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1,\"odd\":1}}\n\n";
         let out = run(&[stream.as_bytes()], StreamEnd::Closed, false);
         let chunks = out.chunks();
         assert_eq!(chunks.len(), 2);
         assert!(chunks[0].get("usage").is_none());
-        assert_eq!(chunks[1]["usage"]["prompt_tokens"], 3);
+        assert_eq!((&chunks[1]["usage"]["prompt_tokens"], &chunks[1]["usage"]["odd"]), (&json!(3), &json!(1)));
+        assert_eq!(chunks[1]["usage"]["cost"], json!(0.000005));
         assert!(out.text.ends_with("data: [DONE]\n\n"), "a missing [DONE] after a finish reason is made good");
     }
 
