@@ -128,7 +128,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
         changed.set("openrouter_metadata", metadata.clone());
     }
     match usage.filter(|_| !facts.usage.estimated).and_then(Value::object) {
-        Some(usage) => edits.extend(usage_edits(&usage, cost.as_ref())),
+        Some(usage) => edits.extend(usage_edits(&usage, &facts.usage.tokens, cost.as_ref())),
         None => changed.set("usage", usage_json(&facts.usage, cost.as_ref())),
     }
     edits.extend(changed.finish());
@@ -206,9 +206,20 @@ fn whole(number: f64) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
 }
 
-/// Adds cost to a provider's usage object, in place: its own members stay as they are.
-pub(super) fn usage_edits(usage: &Object<'_>, cost: Option<&CostBreakdown>) -> Vec<Edit> {
+/// Adds cost to a provider's usage object, in place: its own members stay as they are. Counts that
+/// clients insist on are made good where the provider leaves them out.
+pub(super) fn usage_edits(usage: &Object<'_>, tokens: &Tokens, cost: Option<&CostBreakdown>) -> Vec<Edit> {
     let mut edits = ObjectEdits::new(usage);
+    let counts = [
+        ("prompt_tokens", tokens.prompt),
+        ("completion_tokens", tokens.completion),
+        ("total_tokens", tokens.prompt.saturating_add(tokens.completion)),
+    ];
+    for (key, count) in counts {
+        if usage.get(key).is_none_or(|value| value.kind == Kind::Null) {
+            edits.set(key, count.to_string());
+        }
+    }
     match cost {
         Some(cost) => {
             edits.set("cost", cost.total.to_string());
@@ -306,6 +317,15 @@ pub(super) mod tests {
             assert_eq!(out["usage"]["prompt_tokens"], 9);
             assert!(answer.facts.usage.estimated && answer.cost.is_some());
         }
+    }
+
+    #[test]
+    fn counts_that_a_provider_leaves_out_are_made_good() {
+        let body = br#"{"choices":[{"message":{}}],"usage":{"prompt_tokens":3,"completion_tokens":null}}"#;
+        let answer = read_answer(body, &finish()).unwrap();
+        let out: Tree = serde_json::from_slice(&apply(body, &answer.edits)).unwrap();
+        assert_eq!((&out["usage"]["completion_tokens"], &out["usage"]["total_tokens"]), (&json!(0), &json!(3)));
+        assert!(out["usage"].get("is_estimated").is_none());
     }
 
     #[test]

@@ -285,7 +285,7 @@ impl Relay {
     fn usage_text(&self, cost: Option<&CostBreakdown>) -> String {
         let own = Some(&self.reported_text).filter(|text| !text.is_empty());
         let edited = own.and_then(|text| {
-            let edits = usage_edits(&scan_object(text.as_bytes()).ok()?, cost);
+            let edits = usage_edits(&scan_object(text.as_bytes()).ok()?, &self.facts.usage.tokens, cost);
             String::from_utf8(apply(text.as_bytes(), &edits)).ok()
         });
         edited.unwrap_or_else(|| usage_json(&self.facts.usage, cost))
@@ -359,7 +359,7 @@ impl Relay {
             changed.set("provider", quote(&self.finish.provider));
             let mut edits = Vec::new();
             match object.get("usage").filter(|_| !self.facts.usage.estimated).and_then(Value::object) {
-                Some(usage) => edits.extend(usage_edits(&usage, cost)),
+                Some(usage) => edits.extend(usage_edits(&usage, &self.facts.usage.tokens, cost)),
                 None => changed.set("usage", usage_json(&self.facts.usage, cost)),
             }
             if let Some(metadata) = &self.finish.metadata {
