@@ -1,0 +1,114 @@
+// Performs what an effect says: bytes and requests, no decision. The forms of effects are those of
+// src/shell/exports.rs.
+import * as wasm from "../../build/bindgen/sluice.js";
+
+const MAX_BODY = 8 * 1024 * 1024;
+const MAX_ANSWER = 64 * 1024 * 1024;
+
+// The whole body, or null when it is too large. What is too large is read to its end all the same, up
+// to a limit: a client that is still sending does not read the answer.
+export async function readBody(request) {
+  const declared = Number(request.headers.get("content-length") ?? -1);
+  if (declared >= 0 && declared <= MAX_BODY) return new Uint8Array(await request.arrayBuffer());
+  if (request.body === null) return new Uint8Array(0);
+  const parts = [];
+  let size = 0;
+  for await (const part of request.body) {
+    size += part.length;
+    if (size <= MAX_BODY) parts.push(part);
+    else if (size > MAX_ANSWER) return null;
+  }
+  return size > MAX_BODY ? null : concat(parts, size);
+}
+
+// F  exchange url flags total,first,idle id  n header*n  m start,end,length*m  texts
+export function parseFetch(effect) {
+  const lines = effect.split("\n");
+  const [total, first, idle] = lines[4].split(",").map(Number);
+  const edits = 7 + Number(lines[6]);
+  const headers = {};
+  for (let at = 7; at < edits; at++) {
+    const colon = lines[at].indexOf(": ");
+    headers[lines[at].slice(0, colon)] = lines[at].slice(colon + 2);
+  }
+  const flags = lines[3];
+  return {
+    exchange: Number(lines[1]), url: lines[2], id: lines[5], total, first, idle, headers, lines, edits,
+    private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"),
+  };
+}
+
+export function send(call, body, env, signal) {
+  const init = { method: "POST", headers: call.headers, body: edited(body, call.lines, call.edits), redirect: "manual", signal };
+  // Private addresses are reached through a binding of their own; at the edge there are none to reach.
+  return call.private && env.PRIVATE_NETWORK !== undefined ? env.PRIVATE_NETWORK.fetch(call.url, init) : fetch(call.url, init);
+}
+
+// A call that brought no answer.
+export function unreachable(call, error, timedOut) {
+  if (error instanceof WebAssembly.RuntimeError) throw error;
+  return wasm.failed(call.exchange, timedOut, Date.now());
+}
+
+export function retryAfter(response) {
+  const seconds = Number(response.headers.get("retry-after") ?? -1);
+  return Number.isNaN(seconds) ? -1 : seconds;
+}
+
+export async function answerBody(response) {
+  if (Number(response.headers.get("content-length") ?? 0) > MAX_ANSWER) {
+    await response.body.cancel();
+    return new Uint8Array(0);
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+const utf8 = new TextEncoder();
+
+// The bytes with the edits made that stand in `lines` from `at` on: their number, one a line as
+// `start,end,length`, then all their texts as one.
+function edited(bytes, lines, at) {
+  const count = Number(lines[at]);
+  if (count === 0) return bytes;
+  const texts = utf8.encode(lines[at + count + 1]);
+  const parts = [];
+  let [from, text] = [0, 0];
+  for (let n = at + 1; n <= at + count; n++) {
+    const [start, end, length] = lines[n].split(",").map(Number);
+    parts.push(bytes.subarray(from, start), texts.subarray(text, text + length));
+    text += length;
+    from = end;
+  }
+  parts.push(bytes.subarray(from));
+  return concat(parts);
+}
+
+export function concat(parts, size = parts.reduce((sum, part) => sum + part.length, 0)) {
+  if (parts.length === 1) return parts[0];
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+// R  status  n header*n  body
+export function reply(effect) {
+  const lines = effect.split("\n");
+  const count = Number(lines[2]);
+  const headers = { "content-type": "application/json" };
+  for (const line of lines.slice(3, 3 + count)) {
+    const colon = line.indexOf(": ");
+    headers[line.slice(0, colon)] = line.slice(colon + 2);
+  }
+  return new Response(lines[3 + count], { status: Number(lines[1]), headers });
+}
+
+// Without the wasm: it may be what failed.
+export function internal(request) {
+  const code = (request.headers.get("user-agent") ?? "").includes("openrouter") ? 500 : "internal_error";
+  const message = "The gateway failed at this request. Nothing of it was charged; please try again.";
+  return Response.json({ error: { message, type: "server_error", param: null, code, metadata: { error_type: "server" } } }, { status: 500 });
+}

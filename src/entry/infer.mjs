@@ -1,0 +1,59 @@
+// One inference request, from its head to its answer.
+import * as wasm from "../../build/bindgen/sluice.js";
+import { answerBody, internal, parseFetch, readBody, reply, retryAfter, send, unreachable } from "./effects.mjs";
+import { instance, noteTrap, ready } from "./instance.mjs";
+import { commit, lookUp, noteIfLong, refresh } from "./stores.mjs";
+import { stream } from "./stream.mjs";
+
+const ANSWER = "A".charCodeAt(0);
+const utf8 = new TextDecoder();
+
+export async function infer(request, env, ctx) {
+  let call;
+  try {
+    ready(env);
+    const h = request.headers;
+    const head = `${h.get("authorization") ?? ""}\n${h.get("x-api-key") ?? ""}\n${h.get("x-goog-api-key") ?? ""}\n${h.get("x-session-id") ?? ""}\n${
+      h.get("x-openrouter-metadata") ?? ""}\n${h.get("x-sluice-stream") ?? ""}\n${h.get("user-agent") ?? ""}\n${h.get("http-referer") ?? ""}\n${
+      h.get("x-openrouter-title") ?? h.get("x-title") ?? ""}`;
+    const body = await readBody(request);
+    if (body === null) return reply(wasm.refuse("too_large", h.get("user-agent") ?? ""));
+    let effect = wasm.begin(head, body, Date.now());
+    for (let round = 0; effect[0] === "L"; round++) {
+      if (round === 4) throw new Error("look-ups do not end");
+      await lookUp(effect, env);
+      effect = wasm.begin(head, body, Date.now());
+    }
+    if (effect[0] !== "F") return reply(effect);
+    call = parseFetch(effect);
+    const noted = noteIfLong(env, ctx);
+    refresh(call, env, ctx);
+    if (call.stream) return await stream(call, body, env, ctx, noted);
+    const response = await whole(call, body, env);
+    clearTimeout(noted);
+    commit(env, ctx);
+    return response;
+  } catch (error) {
+    noteTrap(error);
+    if (call !== undefined && !instance.trapped) wasm.abandon(call.exchange, Date.now());
+    return internal(request);
+  }
+}
+
+// A request whose answer is one body.
+async function whole(call, body, env) {
+  for (;;) {
+    let effect;
+    try {
+      const response = await send(call, body, env, AbortSignal.timeout(call.total));
+      const answer = wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now());
+      if (answer[0] === ANSWER) return new Response(answer.subarray(1), { headers: { "content-type": "application/json", "x-generation-id": call.id } });
+      effect = utf8.decode(answer);
+    } catch (error) {
+      effect = unreachable(call, error, error?.name === "TimeoutError");
+    }
+    if (effect[0] === "N") effect = wasm.attempt(call.exchange, body, Date.now());
+    if (effect[0] === "R") return reply(effect);
+    call = parseFetch(effect);
+  }
+}
