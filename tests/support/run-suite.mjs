@@ -31,7 +31,7 @@ export async function runSuite(suite, context) {
   const started = Date.now();
   const [program, args] = suite.run(context);
   const { output, how } = await run(program, args, context);
-  const counts = counters[suite.count](output) || { passed: 0, failed: 0, skipped: 0 };
+  const counts = counters[suite.count](output.replace(/\x1b\[[\d;]*m/g, "")) || { passed: 0, failed: 0, skipped: 0 };
   let note = "";
   if (counts.passed + counts.failed === 0) note = "ran no test";
   else if (how !== 0 && counts.failed === 0) note = `ended with ${how}`;
