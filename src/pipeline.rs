@@ -161,6 +161,8 @@ struct Exchange {
 /// An isolate's gateway: what it knows, what it serves, what it has to tell.
 pub struct Gateway {
     root_key: Option<KeyHash>,
+    /// Requests may ask for a failure of the gateway itself: only where `SLUICE_TEST_HOOKS` is set.
+    test_hooks: bool,
     known: Known,
     health: Health,
     rng: Rng,
@@ -195,9 +197,11 @@ impl Gateway {
             .get("SLUICE_MANAGEMENT_KEY")
             .and_then(|text| VirtualKey::parse(text.trim()))
             .map(|key| key.hash());
+        let test_hooks = config.env.contains_key("SLUICE_TEST_HOOKS");
         let master_key = config.env.get("SLUICE_MASTER_KEY").and_then(|text| MasterKey::parse(text).ok());
         Self {
             root_key,
+            test_hooks,
             known: Known::new(config.env, master_key),
             health: Health::default(),
             rng,
@@ -212,6 +216,12 @@ impl Gateway {
     /// that have to be answered before (then it is called again with the same request).
     pub fn begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Effect {
         let numeric_code = wants_numeric_code(head.user_agent);
+        if self.test_hooks && head.session_id == "test:panic" {
+            #[expect(clippy::panic, reason = "what the hook is for")]
+            {
+                panic!("asked for by a test");
+            }
+        }
         match self.try_begin(head, body, now) {
             Ok(effect) => effect,
             Err(error) => Effect::Reply(reply(&error, numeric_code, None)),
