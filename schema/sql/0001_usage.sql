@@ -10,10 +10,13 @@ CREATE TABLE events (
     created_at   INTEGER NOT NULL,
     key_hash     TEXT NOT NULL,
     upstream_id  TEXT,
-    event        TEXT NOT NULL
+    event        TEXT NOT NULL,
+    replaced     TEXT
 );
 CREATE INDEX events_by_time ON events (created_at, id);
 CREATE INDEX events_by_key ON events (key_hash, created_at, id);
+-- An event of outcome "lost" whose true one came after all; until the sums are put right.
+CREATE INDEX events_replaced ON events (replaced) WHERE replaced IS NOT NULL;
 CREATE INDEX events_by_upstream_id ON events (upstream_id) WHERE upstream_id IS NOT NULL;
 
 -- How far the roll-up has counted.

@@ -3,7 +3,8 @@
 //! Queues deliver at least once, so the same event may come again, in another batch or in the same.
 //! The statements are to run as one atomic batch: the events that are not there yet are stored, then
 //! those beyond the cursor are summed up, then the cursor moves. Whatever is delivered, a generation is
-//! counted once; of several with one id the first counts.
+//! counted once; of several with one id the first counts. Only an event of outcome `lost`, which an account
+//! writes for an isolate that it believes dead, gives way to the true one, and is taken out of the sums.
 
 use std::borrow::Cow;
 
@@ -14,10 +15,14 @@ use crate::{catalog::Tokens, ports::Statement, time::Millis};
 const STORE: &str = "\
 INSERT INTO events (id, created_at, key_hash, upstream_id, event)
 SELECT value ->> '$.id', value ->> '$.created_at', value ->> '$.key_hash', value ->> '$.upstream_id', value
-FROM json_each(?1) WHERE true ORDER BY key ON CONFLICT (id) DO NOTHING";
+FROM json_each(?1) WHERE true ORDER BY key
+ON CONFLICT (id) DO UPDATE SET event = excluded.event, upstream_id = excluded.upstream_id, replaced = events.event
+WHERE events.event ->> '$.outcome' = 'lost' AND excluded.event ->> '$.outcome' <> 'lost'";
 
-const SUM: &str = "\
-INSERT INTO rollup_daily (day, org, workspace_id, key_hash, model, provider, tag, provider_name,
+/// Adds up events: those beyond the cursor, or those that took the place of a lost one.
+fn sum(which: &str) -> String {
+    format!(
+        "INSERT INTO rollup_daily (day, org, workspace_id, key_hash, model, provider, tag, provider_name,
     requests, errors, cancelled, estimated, unpriced,
     prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cache_write_tokens,
     cost_nano, cache_discount_nano, latency_ms, generation_ms, ttft_ms, ttft_count)
@@ -28,7 +33,7 @@ SELECT date(created_at / 1000, 'unixepoch'), e ->> '$.org', e ->> '$.workspace_i
     sum(coalesce(e ->> '$.tokens.cached', 0)), sum(coalesce(e ->> '$.tokens.cache_write', 0)),
     sum(coalesce(e ->> '$.cost_nano', 0)), sum(coalesce(e ->> '$.cache_discount_nano', 0)),
     total(e ->> '$.latency_ms'), total(e ->> '$.generation_ms'), total(e ->> '$.ttft_ms'), count(e ->> '$.ttft_ms')
-FROM (SELECT created_at, key_hash, event AS e FROM events WHERE seq > (SELECT seq FROM rollup_cursor))
+FROM (SELECT created_at, key_hash, event AS e FROM events WHERE {which})
 WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 ON CONFLICT (day, org, workspace_id, key_hash, model, provider, tag) DO UPDATE SET
@@ -40,14 +45,43 @@ ON CONFLICT (day, org, workspace_id, key_hash, model, provider, tag) DO UPDATE S
     cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
     cost_nano = cost_nano + excluded.cost_nano, cache_discount_nano = cache_discount_nano + excluded.cache_discount_nano,
     latency_ms = latency_ms + excluded.latency_ms, generation_ms = generation_ms + excluded.generation_ms,
-    ttft_ms = ttft_ms + excluded.ttft_ms, ttft_count = ttft_count + excluded.ttft_count";
+    ttft_ms = ttft_ms + excluded.ttft_ms, ttft_count = ttft_count + excluded.ttft_count"
+    )
+}
+
+/// Takes the lost ones out of the sums again. (Their group is small: one a crash.)
+const TAKE_OUT: &str = "\
+UPDATE rollup_daily SET requests = requests - lost.n, errors = errors - lost.n, estimated = estimated - lost.n, unpriced = unpriced - lost.n,
+    latency_ms = rollup_daily.latency_ms - lost.latency_ms, generation_ms = rollup_daily.generation_ms - lost.generation_ms
+FROM (
+    SELECT date(created_at / 1000, 'unixepoch') AS day, r ->> '$.org' AS org, r ->> '$.workspace_id' AS workspace_id, key_hash,
+        coalesce(r ->> '$.model', '') AS model, coalesce(r ->> '$.provider', '') AS provider, coalesce(r ->> '$.tag', '') AS tag,
+        count(*) AS n, total(r ->> '$.latency_ms') AS latency_ms, total(r ->> '$.generation_ms') AS generation_ms
+    FROM (SELECT created_at, key_hash, replaced AS r FROM events
+        WHERE replaced IS NOT NULL AND seq <= (SELECT seq FROM rollup_cursor))
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+) AS lost
+WHERE (rollup_daily.day, rollup_daily.org, rollup_daily.workspace_id, rollup_daily.key_hash, rollup_daily.model, rollup_daily.provider, rollup_daily.tag)
+    = (lost.day, lost.org, lost.workspace_id, lost.key_hash, lost.model, lost.provider, lost.tag)";
+
+const REPLACED: &str = "replaced IS NOT NULL AND seq <= (SELECT seq FROM rollup_cursor)";
+const NEW: &str = "seq > (SELECT seq FROM rollup_cursor)";
+const FORGET: &str = "UPDATE events SET replaced = NULL WHERE replaced IS NOT NULL";
 
 const MOVE: &str = "UPDATE rollup_cursor SET seq = coalesce((SELECT max(seq) FROM events), 0)";
 
 /// The statements that take in a JSON array of events, to be run as one atomic batch. Every event
 /// must have passed [`check`].
 pub fn statements(events_json: &str) -> Vec<Statement> {
-    vec![Statement::new(STORE, vec![events_json.into()]), Statement::new(SUM, vec![]), Statement::new(MOVE, vec![])]
+    let plain = |sql: &str| Statement::new(sql, vec![]);
+    vec![
+        Statement::new(STORE, vec![events_json.into()]),
+        plain(TAKE_OUT),
+        plain(&sum(REPLACED)),
+        plain(&sum(NEW)),
+        plain(FORGET),
+        plain(MOVE),
+    ]
 }
 
 /// Says why a message cannot be taken in, if it cannot: such a one is a dead letter, and must not spoil
@@ -241,6 +275,36 @@ pub(crate) mod tests {
         );
         let attempts: Value = serde_json::from_str(text(row, "attempts")).unwrap();
         assert_eq!(attempts[0]["latency_ms"], 12);
+    }
+
+    #[test]
+    fn the_true_event_takes_the_place_of_a_lost_one() {
+        let sql = database();
+        let lost = || {
+            event(
+                "1",
+                json!({ "outcome": "lost", "estimated": true, "cost_nano": null, "tokens": { "prompt": 0, "completion": 0 } }),
+            )
+        };
+        let summed = || {
+            let row = &sql.run("SELECT sum(requests) AS requests, sum(errors) AS errors, sum(unpriced) AS unpriced, sum(estimated) AS estimated, sum(cost_nano) AS cost, CAST(sum(generation_ms) AS INTEGER) AS ms FROM rollup_daily", &[]).unwrap()[0];
+            ["requests", "errors", "unpriced", "estimated", "cost", "ms"].map(|name| int(row, name))
+        };
+        take_in(&sql, &[lost(), event("2", json!({}))]);
+        assert_eq!(summed(), [2, 1, 1, 1, 1500, 160]);
+        // Lost again, the truth, the truth again and lost once more: only the truth stays, counted once.
+        for events in [[lost()], [event("1", json!({}))], [event("1", json!({}))], [lost()]] {
+            take_in(&sql, &events);
+        }
+        assert_eq!(summed(), [2, 0, 0, 0, 3000, 160]);
+        assert_eq!(text(&sql.run("SELECT outcome FROM generations WHERE id = '1'", &[]).unwrap()[0], "outcome"), "ok");
+        // Both in one batch.
+        let both = ["3", "3"].map(|id| event(id, json!({})));
+        let mut first = lost();
+        first["id"] = "3".into();
+        take_in(&sql, &[first, both[0].clone()]);
+        assert_eq!(summed()[0], 3);
+        assert_eq!(summed()[4], 4500);
     }
 
     #[test]
