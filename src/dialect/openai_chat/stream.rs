@@ -503,7 +503,7 @@ mod tests {
         assert_eq!(chunks.len(), 2);
         assert!(chunks[0].get("usage").is_none());
         assert_eq!((&chunks[1]["usage"]["prompt_tokens"], &chunks[1]["usage"]["odd"]), (&json!(3), &json!(1)));
-        assert_eq!(chunks[1]["usage"]["cost"], json!(0.000005));
+        assert_eq!(chunks[1]["usage"]["cost"], json!(0.000_005));
         assert!(out.text.ends_with("data: [DONE]\n\n"), "a missing [DONE] after a finish reason is made good");
     }
 
