@@ -26,7 +26,7 @@ const LOST_AFTER_MS: i64 = 3 * ALIVE_EVERY_MS;
 /// Sessions without running generations are kept so long, for batches that come twice.
 const FORGET_AFTER_MS: i64 = 3_600_000;
 /// How long events gather in the outbox before they are sent on.
-const GATHER_MS: i64 = 250;
+const GATHER_MS: i64 = 500;
 /// Most bytes of one queue message and of one send (limits: 128 KB and 256 KB).
 const MESSAGE_BYTES: usize = 100_000;
 const SEND_BYTES: usize = 200_000;
