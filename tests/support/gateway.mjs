@@ -4,7 +4,7 @@
 // and workerd's also {state, supervisor, killWorker(), killAll()}.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { newKey } from "../../scripts/lib/keys.mjs";
 import { alive } from "../../scripts/lib/processes.mjs";
@@ -21,12 +21,15 @@ function assertNoLeak(log) {
   if (found.length > 0) throw new Error(`the gateway's log holds ${found.join(", ")}:\n${log}`);
 }
 
-// `state`: a folder to start on again; `env`: further environment of `npm run serve`.
-export async function startWorkerd({ demo = false, state = scratch(), env = {} } = {}) {
+// `state`: a folder to start on again; `vars`: further variables, as in wrangler.toml.
+export async function startWorkerd({ demo = false, state = scratch(), vars = {} } = {}) {
   const port = await freePort();
+  const wrangler = join(state, "wrangler.toml");
+  const lines = Object.entries(vars).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+  writeFileSync(wrangler, `${readFileSync(join(root, "wrangler.toml"), "utf8")}\n[vars]\n${lines.join("\n")}\n`);
   const { PATH, HOME } = process.env;
   const supervisor = spawn(process.execPath, [join(root, "tests", "support", "serve.mjs")], {
-    env: { PATH, HOME, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: demo ? "1" : "0", ...env },
+    env: { PATH, HOME, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: demo ? "1" : "0", SLUICE_TEST_WRANGLER: wrangler },
     stdio: ["ignore", "pipe", "pipe"],
   });
   // A test that fails before it stops its gateway must not wait for it, nor leave it behind.
@@ -118,7 +121,7 @@ function copyAtRest(from, to) {
   return before === versions();
 }
 
-export async function startMiniflare() {
+export async function startMiniflare({ vars = {} } = {}) {
   const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const wrangler = readWrangler(join(root, "wrangler.toml"));
   const management = newKey();
@@ -133,13 +136,13 @@ export async function startMiniflare() {
     modulesRoot: join(root, "build"),
     compatibilityDate: wrangler.compatibility_date,
     compatibilityFlags: wrangler.compatibility_flags ?? [],
-    bindings: { SLUICE_MANAGEMENT_KEY: management, SLUICE_MASTER_KEY: Buffer.alloc(32, 7).toString("base64") },
+    bindings: { ...vars, SLUICE_MANAGEMENT_KEY: management, SLUICE_MASTER_KEY: Buffer.alloc(32, 7).toString("base64") },
     kvNamespaces: wrangler.kv_namespaces.map(({ binding }) => binding),
     d1Databases: wrangler.d1_databases.map(({ binding }) => binding),
     durableObjects: Object.fromEntries(wrangler.durable_objects.bindings.map(({ name, class_name }) => [name, { className: class_name, useSQLite: true }])),
     queueProducers: Object.fromEntries(wrangler.queues.producers.map(({ binding, queue }) => [binding, queue])),
     queueConsumers: queueConsumers(wrangler),
-    handleRuntimeStdio: (stdout, stderr) => { for (const stream of [stdout, stderr]) stream.on("data", (text) => { log += text; }); },
+    handleStructuredLogs: ({ message }) => { log += `${message}\n`; },
   }));
   const url = (await miniflare.ready).origin;
   const database = await miniflare.getD1Database("DB");

@@ -6,5 +6,6 @@ import { root } from "./common.mjs";
 await run({
   command: "npm test",
   build: join(root, "build"),
+  wrangler: process.env.SLUICE_TEST_WRANGLER,
   ready: ({ credentials }) => console.log(`ready ${credentials.base_url}`),
 });
