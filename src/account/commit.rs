@@ -164,3 +164,285 @@ pub fn next_alarm(sql: &dyn Sql, now: Millis) -> Result<Option<Millis>> {
         (a, b) => a.or(b),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, value::RawValue};
+
+    use super::*;
+    use crate::{
+        auth::{KeyHash, VirtualKey},
+        ids::{GenerationId, Rng},
+        metering::{KeyUsage, Outcome, UsageEvent},
+        money::NanoUsd,
+        testing::Memory,
+    };
+
+    const NOON: Millis = Millis(1_795_176_000_000);
+
+    fn account() -> Memory {
+        let sql = Memory::new();
+        for _ in 0..2 {
+            keys::migrate(&sql).unwrap();
+            migrate(&sql).unwrap();
+        }
+        sql
+    }
+
+    fn key() -> KeyHash {
+        VirtualKey::generate(&[1; 48]).hash()
+    }
+
+    fn event(n: u64) -> UsageEvent {
+        serde_json::from_value(json!({
+            "v": 1, "id": GenerationId::new(NOON, &mut Rng::new(n)), "org": "default", "workspace_id": "default", "key_hash": key(),
+            "created_at": NOON, "requested_model": "a/b", "model": "a/b", "provider": "p", "provider_name": "P", "tag": "p",
+            "upstream_model": "m", "streamed": false, "cancelled": false, "outcome": Outcome::Lost, "status": 0, "latency_ms": 5,
+            "generation_ms": 5, "tokens": { "prompt": 10, "completion": 5 }, "estimated": true, "price_version": "builtin",
+            "strategy": "price", "attempts": [],
+        }))
+        .unwrap()
+    }
+
+    /// A batch of one ended generation.
+    fn batch(session: &str, seq: u64, events: &[UsageEvent]) -> CommitRequest {
+        let text = serde_json::to_string(events).unwrap();
+        CommitRequest {
+            session: session.to_owned(),
+            seq,
+            usage: vec![KeyUsage { hash: key(), nano: NanoUsd(7), requests: 1, at: NOON }],
+            events: Some(RawValue::from_string(text).unwrap()),
+            ..CommitRequest::default()
+        }
+    }
+
+    fn opening(session: &str, seq: u64, open: &[UsageEvent], closed: &[UsageEvent]) -> CommitRequest {
+        let closed = closed.iter().map(|event| event.id.clone()).collect();
+        CommitRequest { session: session.to_owned(), seq, open: open.to_vec(), closed, ..CommitRequest::default() }
+    }
+
+    fn events(sql: &Memory) -> Vec<UsageEvent> {
+        let bodies = next_messages(sql).unwrap().bodies;
+        bodies.iter().flat_map(|body| serde_json::from_str::<Vec<UsageEvent>>(body).unwrap()).collect()
+    }
+
+    fn column(sql: &Memory, query: &str) -> Vec<Value> {
+        sql.run(query, &[]).unwrap().into_iter().flat_map(|row| row.into_iter().map(|(_, cell)| cell)).collect()
+    }
+
+    fn open_ids(sql: &Memory) -> Vec<Value> {
+        column(sql, "SELECT id FROM open_generations ORDER BY id")
+    }
+
+    #[test]
+    fn a_batch_is_taken_once_however_often_it_comes() {
+        let sql = account();
+        for (n, (session, seq)) in [("a", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 1), ("b", 1)].into_iter().enumerate()
+        {
+            commit(&sql, &batch(session, seq, &[event(seq)]), NOON.plus(i64::try_from(n).unwrap())).unwrap();
+        }
+        assert_eq!(events(&sql), [event(1), event(2), event(1)]);
+        assert_eq!(key_usage::used(&sql, &key(), NOON).unwrap().own.total, NanoUsd(21));
+        assert_eq!(key_usage::used(&sql, &key(), NOON).unwrap().requests, 3);
+    }
+
+    #[test]
+    fn batches_count_in_whatever_order_they_come() {
+        let sql = account();
+        for seq in [3, 1, 2, 3] {
+            commit(&sql, &batch("a", seq, &[event(seq)]), NOON).unwrap();
+        }
+        assert_eq!(events(&sql), [event(3), event(1), event(2)]);
+    }
+
+    #[test]
+    fn a_running_generation_is_listed_until_it_is_closed() {
+        let sql = account();
+        commit(&sql, &opening("a", 1, &[event(1), event(2)], &[]), NOON).unwrap();
+        commit(&sql, &opening("a", 1, &[event(3)], &[]), NOON).unwrap();
+        assert_eq!(open_ids(&sql).len(), 2, "what comes again under the same number has no effect");
+        commit(&sql, &opening("a", 2, &[], &[event(1)]), NOON).unwrap();
+        assert_eq!(open_ids(&sql), [event(2).id.as_str()]);
+        // Began and ended within one batch.
+        commit(&sql, &opening("a", 3, &[event(4)], &[event(4), event(2)]), NOON).unwrap();
+        assert!(open_ids(&sql).is_empty() && events(&sql).is_empty());
+    }
+
+    #[test]
+    fn what_a_silent_isolate_was_serving_is_recorded_as_lost() {
+        let sql = account();
+        commit(&sql, &opening("a", 1, &[event(1), event(2)], &[]), NOON).unwrap();
+        commit(&sql, &opening("b", 1, &[event(3)], &[]), NOON.plus(1)).unwrap();
+        sweep(&sql, NOON.plus(LOST_AFTER_MS)).unwrap();
+        assert!(events(&sql).is_empty(), "not before its time");
+        sweep(&sql, NOON.plus(LOST_AFTER_MS + 1)).unwrap();
+        let mut lost: Vec<_> = events(&sql).into_iter().map(|event| event.id).collect();
+        lost.sort();
+        let mut expected = [event(1).id, event(2).id];
+        expected.sort();
+        assert_eq!(lost, expected);
+        assert_eq!(open_ids(&sql), [event(3).id.as_str()], "another isolate's go on");
+        sweep(&sql, NOON.plus(LOST_AFTER_MS + 1)).unwrap();
+        assert_eq!(events(&sql).len(), 2, "each once");
+    }
+
+    #[test]
+    fn a_sign_of_life_keeps_generations_open() {
+        let sql = account();
+        commit(&sql, &opening("a", 1, &[event(1)], &[]), NOON).unwrap();
+        let mut now = NOON;
+        for seq in 2..10 {
+            now = now.plus(ALIVE_EVERY_MS);
+            commit(&sql, &opening("a", seq, &[], &[]), now).unwrap();
+            sweep(&sql, now).unwrap();
+        }
+        // A batch that comes again is a sign of life too.
+        now = now.plus(LOST_AFTER_MS);
+        commit(&sql, &opening("a", 9, &[], &[]), now).unwrap();
+        sweep(&sql, now.plus(LOST_AFTER_MS)).unwrap();
+        assert_eq!((open_ids(&sql).len(), events(&sql).len()), (1, 0));
+        sweep(&sql, now.plus(LOST_AFTER_MS + 1)).unwrap();
+        assert_eq!((open_ids(&sql).len(), events(&sql).len()), (0, 1));
+    }
+
+    #[test]
+    fn old_sessions_and_their_batches_are_forgotten() {
+        let sql = account();
+        commit(&sql, &batch("old", 1, &[event(1)]), NOON).unwrap();
+        commit(&sql, &batch("old", 2, &[event(2)]), NOON.plus(1)).unwrap();
+        commit(&sql, &batch("new", 1, &[event(3)]), NOON.plus(2)).unwrap();
+        let kept = || (column(&sql, "SELECT session FROM sessions"), column(&sql, "SELECT seq FROM batches"));
+        sweep(&sql, NOON.plus(FORGET_AFTER_MS + 1)).unwrap();
+        assert_eq!((kept().0.len(), kept().1.len()), (2, 3));
+        sweep(&sql, NOON.plus(FORGET_AFTER_MS + 2)).unwrap();
+        assert_eq!(kept(), (vec!["new".into()], vec![1.into()]));
+        assert_eq!(events(&sql).len(), 3, "what they left in the outbox stays");
+    }
+
+    #[test]
+    fn the_number_zero_asks_and_changes_nothing() {
+        let sql = account();
+        sql.script("INSERT INTO key_changes VALUES (1, 'x', 0); UPDATE key_revision SET revision = 4");
+        let mut known = serde_json::to_value(crate::auth::KeyRecord::root(key())).unwrap();
+        known["revision"] = 4.into();
+        let doc = json!({ "record": known, "label": "sk-sl-v1-abc...xyz", "created_at": NOON }).to_string();
+        sql.run("INSERT INTO keys (hash, doc) VALUES (?1, ?2)", &[key().as_str().into(), doc.into()]).unwrap();
+        sql.run("INSERT INTO key_changes VALUES (4, ?1, 0)", &[key().as_str().into()]).unwrap();
+        let unknown = VirtualKey::generate(&[2; 48]).hash();
+
+        let mut request = batch("a", 0, &[event(1)]);
+        (request.since, request.open) = (3, vec![event(2)]);
+        request.keys = vec![key(), unknown.clone()];
+        let reply = commit(&sql, &request, NOON).unwrap();
+        assert_eq!((reply.revision, reply.changes), (4, Some(vec![(key(), 4)])));
+        assert_eq!(reply.keys[&key()].as_ref().map(|record| record.revision), Some(4));
+        assert_eq!((reply.keys.len(), &reply.keys[&unknown]), (2, &None));
+        for table in ["sessions", "batches", "open_generations", "outbox", "key_usage"] {
+            assert_eq!(column(&sql, &format!("SELECT count(*) FROM {table}")), [0], "{table}");
+        }
+        // A batch that changes something is answered the same.
+        request.seq = 1;
+        assert_eq!(commit(&sql, &request, NOON).unwrap().changes, Some(vec![(key(), 4)]));
+        request.since = 9;
+        assert_eq!(commit(&sql, &request, NOON).unwrap().changes, None, "a revision that was never given");
+    }
+
+    /// An outbox with rows of these sizes: JSON texts that say their number.
+    fn outbox(sizes: &[usize]) -> Memory {
+        let sql = account();
+        for (n, size) in sizes.iter().enumerate() {
+            let body = format!("\"{n:04}{}\"", "x".repeat(size - 6));
+            assert_eq!(body.len(), *size);
+            sql.run("INSERT INTO outbox (body) VALUES (?1)", &[body.into()]).unwrap();
+        }
+        sql
+    }
+
+    /// Sends all: per send, the sizes of its messages and how many rows they held.
+    fn send_all(sql: &Memory) -> Vec<Vec<(usize, usize)>> {
+        let (mut sends, mut next) = (Vec::new(), 0);
+        loop {
+            let messages = next_messages(sql).unwrap();
+            if messages.bodies.is_empty() {
+                assert_eq!(messages.last_seq, 0);
+                return sends;
+            }
+            let mut send = Vec::new();
+            for body in &messages.bodies {
+                let rows: Vec<String> = serde_json::from_str(body).unwrap();
+                for row in &rows {
+                    assert_eq!(row[..4].parse(), Ok(next), "in order, each once");
+                    next += 1;
+                }
+                send.push((body.len(), rows.len()));
+            }
+            sends.push(send);
+            assert_eq!(next_messages(sql).unwrap(), messages, "what was not acknowledged is sent again");
+            sent(sql, messages.last_seq).unwrap();
+        }
+    }
+
+    #[test]
+    fn small_rows_are_joined_into_messages_within_the_limits_of_the_queue() {
+        assert!(send_all(&outbox(&[])).is_empty());
+        assert_eq!(send_all(&outbox(&[10, 20, 30])), [[(64, 3)]]);
+        // As many rows as fit, then the next message; the rows of one send together at most 200 KB.
+        let sends = send_all(&outbox(&[1_000; 450]));
+        assert_eq!(sends.concat().iter().map(|(_, rows)| rows).sum::<usize>(), 450);
+        assert_eq!(sends.len(), 3);
+        assert_eq!(sends[0].iter().map(|(_, rows)| rows).sum::<usize>(), 200);
+        // Large rows are messages of their own, in order with the small ones.
+        assert_eq!(send_all(&outbox(&[90_000, 90_000, 90_000])), [vec![(90_002, 1); 2], vec![(90_002, 1)]]);
+        assert_eq!(send_all(&outbox(&[90_000, 9_000, 90_000, 8])), [vec![(99_003, 2), (90_011, 2)]]);
+        // One that is too large by itself does not stop the rest.
+        assert_eq!(send_all(&outbox(&[210_000, 10])), [[(210_002, 1)], [(12, 1)]]);
+        // More rows than are read at once.
+        assert_eq!(send_all(&outbox(&[6; 501])), [[(500 * 7 + 1, 500)], [(8, 1)]]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_lies_in_the_outbox_leaves_it_in_order_and_fits(sizes in proptest::collection::vec(6_usize..90_000, 0..40)) {
+            let sends = send_all(&outbox(&sizes));
+            proptest::prop_assert_eq!(sends.concat().iter().map(|(_, rows)| rows).sum::<usize>(), sizes.len());
+            for send in sends {
+                let total: usize = send.iter().map(|(size, _)| size).sum();
+                proptest::prop_assert!(send.iter().all(|(size, _)| *size <= MESSAGE_BYTES + 1), "{:?}", send);
+                proptest::prop_assert!(total < 256_000, "{}", total);
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_after_a_send_stays() {
+        let sql = outbox(&[10, 10]);
+        let messages = next_messages(&sql).unwrap();
+        sql.run("INSERT INTO outbox (body) VALUES ('1')", &[]).unwrap();
+        sent(&sql, messages.last_seq).unwrap();
+        assert_eq!(next_messages(&sql).unwrap().bodies, ["[1]"]);
+    }
+
+    #[test]
+    fn the_object_wakes_when_there_is_something_to_do() {
+        let sql = account();
+        assert_eq!(next_alarm(&sql, NOON).unwrap(), None);
+        // An isolate without running generations needs no looking after.
+        commit(&sql, &opening("a", 1, &[], &[]), NOON).unwrap();
+        assert_eq!(next_alarm(&sql, NOON).unwrap(), None);
+        // Running generations: when the one silent longest would be lost.
+        commit(&sql, &opening("a", 2, &[event(1)], &[]), NOON).unwrap();
+        commit(&sql, &opening("b", 1, &[event(2)], &[]), NOON.plus(500)).unwrap();
+        let due = NOON.plus(LOST_AFTER_MS + 1);
+        assert_eq!(next_alarm(&sql, NOON.plus(600)).unwrap(), Some(due));
+        sweep(&sql, due).unwrap();
+        assert_eq!((open_ids(&sql).len(), events(&sql).len()), (1, 1), "at that moment it is");
+        // Events wait: soon, whatever else runs.
+        assert_eq!(next_alarm(&sql, due).unwrap(), Some(due.plus(GATHER_MS)));
+        let messages = next_messages(&sql).unwrap();
+        sent(&sql, messages.last_seq).unwrap();
+        assert_eq!(next_alarm(&sql, due).unwrap(), Some(due.plus(500)));
+        // Overdue: soon, not in the past.
+        let late = due.plus(60_000);
+        assert_eq!(next_alarm(&sql, late).unwrap(), Some(late.plus(GATHER_MS)));
+    }
+}
