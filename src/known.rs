@@ -379,3 +379,442 @@ impl Known {
 fn builtin_model(id: &str) -> Option<Rc<KnownModel>> {
     builtin::model(id).map(|model| Rc::new(KnownModel { model, price_version: "builtin".to_owned() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{auth::VirtualKey, catalog::credential::SealedCredential};
+
+    const ORG: &str = crate::DEFAULT_ORG;
+    const T: Millis = Millis(1_795_176_000_000);
+    const BUILT_IN: &str = "openai/gpt-4o-mini";
+
+    fn known() -> Known {
+        Known::new(BTreeMap::new(), None)
+    }
+
+    fn hash() -> KeyHash {
+        VirtualKey::generate(&[1; 48]).hash()
+    }
+
+    fn record(revision: u64) -> KeyRecord {
+        KeyRecord { revision, name: format!("as of {revision}"), ..KeyRecord::root(hash()) }
+    }
+
+    /// The account's answer: its revision, what changed, and the asked key where it was asked.
+    fn reply(revision: u64, changes: &[u64], key: Option<Option<KeyRecord>>) -> CommitReply {
+        CommitReply {
+            revision,
+            changes: Some(changes.iter().map(|at| (hash(), *at)).collect()),
+            keys: key.map(|record| (hash(), record)).into_iter().collect(),
+        }
+    }
+
+    fn word(since: u64) -> Ask {
+        Ask::Account { org: ORG.to_owned(), since, keys: Vec::new() }
+    }
+
+    fn ask_key(since: u64) -> Ask {
+        Ask::Account { org: ORG.to_owned(), since, keys: vec![hash()] }
+    }
+
+    fn kv() -> Ask {
+        Ask::Kv(kv_key(&hash()))
+    }
+
+    fn learn_kv_key(known: &mut Known, record: Option<&KeyRecord>, now: Millis) {
+        let text = record.map(|record| serde_json::to_string(record).unwrap());
+        known.learn_kv(&kv_key(&hash()), text.as_deref(), now);
+    }
+
+    /// A gateway that knows the key, by KV, and has the account's word as of `T`.
+    fn with_key() -> Known {
+        let mut known = known();
+        learn_kv_key(&mut known, Some(&record(1)), T);
+        known.learn_account(ORG, reply(1, &[], None), T, T);
+        assert_eq!(found(known.key(&hash(), T)), 1);
+        known
+    }
+
+    fn found(lookup: Lookup<Rc<KeyRecord>>) -> u64 {
+        match lookup {
+            Lookup::Found(record) => record.revision,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn asks<T: std::fmt::Debug>(lookup: Lookup<T>) -> Vec<Ask> {
+        match lookup {
+            Lookup::Ask(asks) => asks,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_absent<T: std::fmt::Debug>(lookup: &Lookup<T>) -> bool {
+        matches!(lookup, Lookup::Absent)
+    }
+
+    #[test]
+    fn a_key_never_seen_is_asked_of_kv_and_the_account_at_once() {
+        let mut known = known();
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        learn_kv_key(&mut known, Some(&record(1)), T);
+        known.learn_account(ORG, reply(1, &[], None), T, T.plus(5));
+        assert_eq!(found(known.key(&hash(), T.plus(5))), 1);
+        // With the account's word fresh, another key needs KV alone.
+        let other = VirtualKey::generate(&[2; 48]).hash();
+        assert_eq!(asks(known.key(&other, T.plus(10))), [Ask::Kv(kv_key(&other))]);
+    }
+
+    #[test]
+    fn a_key_is_valid_for_eight_seconds_after_the_account_was_asked() {
+        let mut known = with_key();
+        assert_eq!(found(known.key(&hash(), T.plus(VALID_MS - 1))), 1);
+        assert_eq!(asks(known.key(&hash(), T.plus(VALID_MS))), [word(1)]);
+        // It counts from the question, not from the answer, and an older answer takes nothing back.
+        let asked = T.plus(VALID_MS);
+        known.learn_account(ORG, reply(1, &[], None), asked, asked.plus(3_000));
+        known.learn_account(ORG, reply(1, &[], None), asked.plus(-4_000), asked.plus(3_100));
+        assert_eq!(found(known.key(&hash(), asked.plus(VALID_MS - 1))), 1);
+        assert_eq!(asks(known.key(&hash(), asked.plus(VALID_MS))), [word(1)]);
+    }
+
+    #[test]
+    fn the_accounts_word_is_refreshed_in_the_background_and_asked_once() {
+        let mut known = with_key();
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS - 1)), []);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS)), [word(1)]);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS + 1_999)), []);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS + 2_000)), [word(1)], "no answer came");
+        let answered = T.plus(REFRESH_KEY_MS + 2_100);
+        known.learn_account(ORG, reply(2, &[], None), answered, answered);
+        assert_eq!(known.refreshes(ORG, &[], answered.plus(REFRESH_KEY_MS - 1)), []);
+        assert_eq!(known.refreshes(ORG, &[], answered.plus(REFRESH_KEY_MS)), [word(2)]);
+        assert_eq!(known.refreshes("elsewhere", &[], answered.plus(REFRESH_KEY_MS)), [], "never heard of");
+    }
+
+    #[test]
+    fn a_record_older_than_the_change_the_account_names_is_not_used() {
+        // In memory.
+        let mut known = with_key();
+        known.learn_account(ORG, reply(5, &[5], None), T.plus(100), T.plus(100));
+        assert_eq!(asks(known.key(&hash(), T.plus(100))), [kv()]);
+        // In KV, which may be behind: then the account itself is asked.
+        learn_kv_key(&mut known, Some(&record(4)), T.plus(110));
+        assert_eq!(asks(known.key(&hash(), T.plus(110))), [ask_key(5)]);
+        known.learn_account(ORG, reply(5, &[], Some(Some(record(5)))), T.plus(110), T.plus(120));
+        assert_eq!(found(known.key(&hash(), T.plus(120))), 5);
+        // KV that is not behind will do.
+        known.learn_account(ORG, reply(7, &[7], None), T.plus(200), T.plus(200));
+        learn_kv_key(&mut known, Some(&record(7)), T.plus(210));
+        assert_eq!(found(known.key(&hash(), T.plus(210))), 7);
+    }
+
+    #[test]
+    fn a_copy_from_kv_that_came_before_the_accounts_word_waits_for_it() {
+        let mut known = known();
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        learn_kv_key(&mut known, Some(&record(4)), T);
+        known.learn_account(ORG, reply(5, &[5], None), T, T);
+        assert_eq!(asks(known.key(&hash(), T)), [ask_key(5)]);
+    }
+
+    #[test]
+    fn a_revoked_key_stops_within_eight_seconds_of_the_accounts_last_word() {
+        // Deleted: KV elsewhere still has it, for minutes.
+        let mut known = with_key();
+        assert_eq!(found(known.key(&hash(), T.plus(VALID_MS - 1))), 1, "nobody has said so yet");
+        let now = T.plus(VALID_MS);
+        assert_eq!(asks(known.key(&hash(), now)), [word(1)]);
+        known.learn_account(ORG, reply(2, &[2], None), now, now);
+        assert_eq!(asks(known.key(&hash(), now)), [kv()]);
+        learn_kv_key(&mut known, Some(&record(1)), now);
+        assert_eq!(asks(known.key(&hash(), now)), [ask_key(2)]);
+        known.learn_account(ORG, reply(2, &[], Some(None)), now, now);
+        assert!(is_absent(&known.key(&hash(), now)));
+        // The word comes with any answer of the account's, sooner too.
+        let mut known = with_key();
+        known.learn_account(ORG, reply(2, &[2], Some(None)), T.plus(50), T.plus(50));
+        assert!(is_absent(&known.key(&hash(), T.plus(50))));
+        // "Too many changes to say" is "all of them".
+        let mut known = with_key();
+        let any = CommitReply { revision: 9_000, changes: None, ..CommitReply::default() };
+        known.learn_account(ORG, any, T.plus(50), T.plus(50));
+        assert_eq!(asks(known.key(&hash(), T.plus(50))), [kv()]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_unknown_for_five_seconds() {
+        let mut known = known();
+        learn_kv_key(&mut known, None, T);
+        known.learn_account(ORG, reply(0, &[], None), T, T);
+        // KV does not know it, but a key may be younger than KV's copy: the account decides.
+        assert_eq!(asks(known.key(&hash(), T)), [ask_key(0)]);
+        known.learn_account(ORG, reply(0, &[], Some(None)), T, T);
+        assert!(is_absent(&known.key(&hash(), T)));
+        assert!(is_absent(&known.key(&hash(), T.plus(UNKNOWN_KEY_MS - 1))));
+        assert_eq!(asks(known.key(&hash(), T.plus(UNKNOWN_KEY_MS))), [kv()]);
+        known.learn_account(ORG, reply(1, &[1], Some(Some(record(1)))), T.plus(5_000), T.plus(5_000));
+        assert_eq!(found(known.key(&hash(), T.plus(5_000))), 1, "made meanwhile");
+    }
+
+    #[test]
+    fn without_the_account_no_key_is_good_for_longer_than_its_word() {
+        let mut known = with_key();
+        known.account_unavailable(ORG, "reset", T.plus(5_000));
+        assert_eq!(found(known.key(&hash(), T.plus(5_000))), 1, "its last word still holds");
+        let now = T.plus(VALID_MS);
+        assert_eq!(asks(known.key(&hash(), now)), [word(1)]);
+        known.account_unavailable(ORG, "reset", now);
+        for later in [0, 999] {
+            let lookup = known.key(&hash(), now.plus(later));
+            assert!(matches!(&lookup, Lookup::Unavailable(why) if why == "reset"), "{lookup:?}");
+        }
+        assert_eq!(asks(known.key(&hash(), now.plus(1_000))), [word(1)], "asked again after a second");
+        known.learn_account(ORG, reply(1, &[], None), now.plus(1_000), now.plus(1_000));
+        assert_eq!(found(known.key(&hash(), now.plus(1_000))), 1);
+    }
+
+    #[test]
+    fn without_kv_the_account_answers_for_keys() {
+        let mut known = known();
+        known.kv_unavailable(&kv_key(&hash()), "down", T);
+        known.learn_account(ORG, reply(1, &[], None), T, T);
+        assert_eq!(asks(known.key(&hash(), T)), [ask_key(1)]);
+        known.learn_account(ORG, reply(1, &[], Some(Some(record(1)))), T, T);
+        assert_eq!(found(known.key(&hash(), T)), 1);
+    }
+
+    #[test]
+    fn what_kv_holds_is_not_trusted_to_be_a_record() {
+        let other = serde_json::to_string(&KeyRecord::root(VirtualKey::generate(&[2; 48]).hash())).unwrap();
+        for (text, problems) in [("{\"v\":1", 1), ("null", 1), (other.as_str(), 0)] {
+            let mut known = known();
+            known.learn_account(ORG, reply(0, &[], None), T, T);
+            known.learn_kv(&kv_key(&hash()), Some(text), T);
+            assert_eq!(asks(known.key(&hash(), T)), [ask_key(0)], "{text}");
+            assert_eq!(known.take_problems().len(), problems, "{text}");
+            assert!(known.take_problems().is_empty());
+        }
+    }
+
+    // --- Models
+
+    fn entry(revision: u64, id: &str) -> String {
+        let endpoint = json!({ "provider": "own", "upstream_model": "m" });
+        json!({ "v": 1, "revision": revision, "model": { "id": id, "name": "ours", "endpoints": [endpoint] } })
+            .to_string()
+    }
+
+    fn model(lookup: Lookup<Rc<KnownModel>>) -> (String, String) {
+        match lookup {
+            Lookup::Found(model) => (model.model.name.clone(), model.price_version.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ours(revision: u64) -> (String, String) {
+        ("ours".to_owned(), format!("catalog-{revision}"))
+    }
+
+    #[test]
+    fn a_model_of_the_operators_goes_before_the_built_in_one_and_can_hide_it() {
+        let (mut known, key) = (known(), model_key(BUILT_IN));
+        assert_eq!(asks(known.model(BUILT_IN, T)), [Ask::Kv(key.clone())]);
+        known.learn_kv(&key, None, T);
+        let built_in = model(known.model(BUILT_IN, T));
+        assert_eq!(built_in, (builtin::model(BUILT_IN).unwrap().name, "builtin".to_owned()));
+        known.learn_kv(&key, Some(&entry(3, BUILT_IN)), T);
+        assert_eq!(model(known.model(BUILT_IN, T)), ours(3));
+        known.learn_kv(&key, Some(r#"{"v":1,"revision":4,"model":null}"#), T);
+        assert!(is_absent(&known.model(BUILT_IN, T)));
+        // What cannot be read is noted, and does not take the built-in one away.
+        known.learn_kv(&key, Some("{"), T);
+        assert_eq!(model(known.model(BUILT_IN, T)), built_in);
+        assert_eq!(known.take_problems().len(), 1);
+    }
+
+    #[test]
+    fn a_model_is_asked_again_behind_a_request_then_before_one() {
+        let (mut known, key) = (known(), model_key("a/b"));
+        known.learn_kv(&key, Some(&entry(1, "a/b")), T);
+        let ids = ["a/b".to_owned()];
+        assert_eq!(known.refreshes(ORG, &ids, T.plus(REFRESH_CATALOG_MS - 1)), []);
+        assert_eq!(known.refreshes(ORG, &ids, T.plus(REFRESH_CATALOG_MS)), [Ask::Kv(key.clone())]);
+        assert_eq!(known.refreshes(ORG, &ids, T.plus(REFRESH_CATALOG_MS + 4_999)), []);
+        assert_eq!(known.refreshes(ORG, &ids, T.plus(REFRESH_CATALOG_MS + 5_000)), [Ask::Kv(key.clone())]);
+        assert_eq!(model(known.model("a/b", T.plus(STALE_CATALOG_MS - 1))), ours(1));
+        assert_eq!(asks(known.model("a/b", T.plus(STALE_CATALOG_MS))), [Ask::Kv(key.clone())]);
+        // The store is down: the last good copy serves, however old.
+        for hours in [1, 1_000] {
+            let now = T.plus(hours * 3_600_000);
+            known.kv_unavailable(&key, "down", now);
+            assert_eq!(model(known.model("a/b", now.plus(999))), ours(1));
+            assert_eq!(asks(known.model("a/b", now.plus(1_000))), [Ask::Kv(key.clone())]);
+        }
+        known.learn_kv(&key, Some(&entry(2, "a/b")), T);
+        assert_eq!(model(known.model("a/b", T)), ours(2));
+    }
+
+    #[test]
+    fn without_kv_built_in_models_are_there_and_unknown_ones_are_not_denied() {
+        let mut known = known();
+        for id in [BUILT_IN, "a/b"] {
+            known.kv_unavailable(&model_key(id), "down", T);
+        }
+        assert_eq!(model(known.model(BUILT_IN, T)).1, "builtin");
+        assert!(matches!(known.model("a/b", T), Lookup::Unavailable(why) if why == "down"));
+    }
+
+    #[test]
+    fn an_unknown_model_is_unknown_for_five_seconds() {
+        let mut known = known();
+        known.learn_kv("model:a/b", None, T);
+        assert!(is_absent(&known.model("a/b", T.plus(UNKNOWN_MODEL_MS - 1))));
+        assert_eq!(asks(known.model("a/b", T.plus(UNKNOWN_MODEL_MS))).len(), 1);
+    }
+
+    // --- Providers
+
+    fn master(byte: u8) -> MasterKey {
+        use base64::Engine;
+        MasterKey::parse(&base64::engine::general_purpose::STANDARD.encode([byte; 32])).unwrap()
+    }
+
+    fn sealed(credential: Credential, slug: &str) -> SealedCredential {
+        master(1).seal(&credential, slug, [9; 12]).unwrap()
+    }
+
+    fn stored(slug: &str, credential: Option<SealedCredential>) -> String {
+        let row = json!({ "slug": slug, "name": "Own", "dialect": "openai", "base_url": "https://own.example/v1" });
+        json!({ "v": 1, "revision": 1, "providers": [{ "row": row, "credential": credential }] }).to_string()
+    }
+
+    fn providers(known: &mut Known, now: Millis) -> Rc<Providers> {
+        match known.providers(now) {
+            Lookup::Found(providers) => providers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bearer(value: &str) -> Access {
+        Access::Header("authorization".to_owned(), format!("Bearer {value}"))
+    }
+
+    #[test]
+    fn a_built_in_provider_is_ready_when_the_environment_has_its_key() {
+        let env = [("OPENAI_API_KEY", " sk-env \n"), ("GROQ_API_KEY", "  "), ("MISTRAL_API_KEY", "a\nb")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut known = Known::new(env, None);
+        known.learn_kv(PROVIDERS_KEY, None, T);
+        let providers = providers(&mut known, T);
+        assert_eq!(providers["openai"].access, bearer("sk-env"));
+        let ready: Vec<&str> = providers.values().filter(|p| p.is_ready()).map(|p| p.row.slug.as_str()).collect();
+        assert_eq!(ready, ["openai"]);
+        assert!(providers.len() > 10);
+    }
+
+    #[test]
+    fn a_sealed_credential_opens_with_its_master_key_alone_and_trouble_is_told_without_it() {
+        const SECRET: &str = "sk-canary-credential";
+        let own = sealed(Credential::Bearer { value: SECRET.to_owned() }, "own");
+        let mut damaged = json!(own);
+        damaged["data"] = "AAAA".into();
+        let damaged: SealedCredential = serde_json::from_value(damaged).unwrap();
+        let elsewhere = sealed(Credential::Bearer { value: SECRET.to_owned() }, "other");
+        for (master_key, credential, access, trouble) in [
+            (Some(1), &own, bearer(SECRET), None),
+            (Some(2), &own, Access::None, Some("sealed under")),
+            (None, &own, Access::None, Some("SLUICE_MASTER_KEY is not set")),
+            (Some(1), &damaged, Access::None, Some("does not open")),
+            (Some(1), &elsewhere, Access::None, Some("does not open")),
+        ] {
+            let mut known = Known::new(BTreeMap::new(), master_key.map(master));
+            known.learn_kv(PROVIDERS_KEY, Some(&stored("own", Some(credential.clone()))), T);
+            assert_eq!(providers(&mut known, T)["own"].access, access, "{trouble:?}");
+            let problems = known.take_problems().join("\n");
+            assert!(!problems.contains(SECRET), "{problems}");
+            match trouble {
+                Some(words) => assert!(problems.contains(words) && problems.contains("provider own"), "{problems}"),
+                None => assert_eq!(problems, ""),
+            }
+        }
+    }
+
+    #[test]
+    fn the_operators_row_goes_before_the_built_in_one() {
+        let env = BTreeMap::from([("OPENAI_API_KEY".to_owned(), "sk-env".to_owned())]);
+        let access = |text: &str| {
+            let mut known = Known::new(env.clone(), Some(master(1)));
+            known.learn_kv(PROVIDERS_KEY, Some(text), T);
+            let openai = Rc::clone(&providers(&mut known, T)["openai"]);
+            (openai.row.name.clone(), openai.access.clone())
+        };
+        let credential = sealed(Credential::Header { name: "X-Key".to_owned(), value: "v".to_owned() }, "openai");
+        let header = Access::Header("x-key".to_owned(), "v".to_owned());
+        assert_eq!(access(&stored("openai", Some(credential))), ("Own".to_owned(), header));
+        assert_eq!(access(&stored("openai", Some(sealed(Credential::None {}, "openai")))).1, Access::Open);
+        // The row names no variable, so the environment's key is not for it.
+        assert_eq!(access(&stored("openai", None)), ("Own".to_owned(), Access::None));
+        assert_eq!(access(&stored("own", None)), ("OpenAI".to_owned(), bearer("sk-env")));
+    }
+
+    #[test]
+    fn providers_are_asked_again_behind_a_request_then_before_one_and_last_while_kv_is_down() {
+        let (mut known, ask) = (known(), Ask::Kv(PROVIDERS_KEY.to_owned()));
+        assert_eq!(asks(known.providers(T)), [ask.clone()]);
+        known.kv_unavailable(PROVIDERS_KEY, "down", T);
+        assert!(matches!(known.providers(T.plus(999)), Lookup::Unavailable(why) if why == "down"));
+        assert_eq!(asks(known.providers(T.plus(1_000))), [ask.clone()]);
+        known.learn_kv(PROVIDERS_KEY, Some(&stored("own", None)), T);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS - 1)), []);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS)), [ask.clone()]);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS)), []);
+        assert!(providers(&mut known, T.plus(STALE_CATALOG_MS - 1)).contains_key("own"));
+        assert_eq!(asks(known.providers(T.plus(STALE_CATALOG_MS))), [ask]);
+        let later = T.plus(100 * STALE_CATALOG_MS);
+        known.kv_unavailable(PROVIDERS_KEY, "down", later);
+        assert!(providers(&mut known, later).contains_key("own"));
+    }
+
+    // --- Memory
+
+    #[test]
+    fn memory_is_bounded_and_what_was_dropped_is_asked_again() {
+        let mut known = with_key();
+        for n in 0..CAPACITY {
+            known.learn_kv(&format!("model:a/{n}"), None, T);
+            known.kv_unavailable(&format!("model:b/{n}"), "down", T);
+            let hash = KeyHash::parse(&format!("{n:064x}")).unwrap();
+            known.learn_account(
+                ORG,
+                CommitReply { changes: Some(Vec::new()), keys: [(hash, None)].into(), ..reply(1, &[], None) },
+                T,
+                T,
+            );
+        }
+        assert_eq!(known.models.len(), CAPACITY);
+        known.learn_kv("model:a/b", Some(&entry(1, "a/b")), T);
+        known.kv_unavailable("model:b/b", "down", T);
+        assert_eq!((known.models.len(), known.kv_failed.len(), known.keys.len()), (1, 1, 1));
+        assert_eq!(asks(known.model("a/0", T)).len(), 1);
+        assert_eq!(asks(known.key(&hash(), T)), [kv()]);
+        // What comes next is kept as ever.
+        learn_kv_key(&mut known, Some(&record(1)), T);
+        assert_eq!((found(known.key(&hash(), T)), model(known.model("a/b", T))), (1, ours(1)));
+    }
+
+    #[test]
+    fn what_was_changed_through_this_isolate_is_forgotten() {
+        let mut known = with_key();
+        known.learn_kv("model:a/b", Some(&entry(1, "a/b")), T);
+        known.learn_kv(PROVIDERS_KEY, None, T);
+        assert_eq!(known.revision(ORG), 1);
+        known.forget();
+        assert_eq!(known.revision(ORG), 0);
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        assert_eq!((asks(known.model("a/b", T)).len(), asks(known.providers(T)).len()), (1, 1));
+    }
+}
