@@ -963,3 +963,6 @@ fn nobody(names: &[String], excluded: &[(String, String, &'static str)]) -> Erro
         Some(serde_json::json!({ "code": code, "retryable": false, "requested_models": names, "excluded_by": rules }));
     error
 }
+
+#[cfg(test)]
+mod tests;
