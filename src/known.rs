@@ -404,11 +404,11 @@ mod tests {
     }
 
     /// The account's answer: its revision, what changed, and the asked key where it was asked.
-    fn reply(revision: u64, changes: &[u64], key: Option<Option<KeyRecord>>) -> CommitReply {
+    fn reply(revision: u64, changes: &[u64], records: &[Option<KeyRecord>]) -> CommitReply {
         CommitReply {
             revision,
             changes: Some(changes.iter().map(|at| (hash(), *at)).collect()),
-            keys: key.map(|record| (hash(), record)).into_iter().collect(),
+            keys: records.iter().map(|record| (hash(), record.clone())).collect(),
         }
     }
 
@@ -433,7 +433,7 @@ mod tests {
     fn with_key() -> Known {
         let mut known = known();
         learn_kv_key(&mut known, Some(&record(1)), T);
-        known.learn_account(ORG, reply(1, &[], None), T, T);
+        known.learn_account(ORG, reply(1, &[], &[]), T, T);
         assert_eq!(found(known.key(&hash(), T)), 1);
         known
     }
@@ -461,7 +461,7 @@ mod tests {
         let mut known = known();
         assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
         learn_kv_key(&mut known, Some(&record(1)), T);
-        known.learn_account(ORG, reply(1, &[], None), T, T.plus(5));
+        known.learn_account(ORG, reply(1, &[], &[]), T, T.plus(5));
         assert_eq!(found(known.key(&hash(), T.plus(5))), 1);
         // With the account's word fresh, another key needs KV alone.
         let other = VirtualKey::generate(&[2; 48]).hash();
@@ -475,8 +475,8 @@ mod tests {
         assert_eq!(asks(known.key(&hash(), T.plus(VALID_MS))), [word(1)]);
         // It counts from the question, not from the answer, and an older answer takes nothing back.
         let asked = T.plus(VALID_MS);
-        known.learn_account(ORG, reply(1, &[], None), asked, asked.plus(3_000));
-        known.learn_account(ORG, reply(1, &[], None), asked.plus(-4_000), asked.plus(3_100));
+        known.learn_account(ORG, reply(1, &[], &[]), asked, asked.plus(3_000));
+        known.learn_account(ORG, reply(1, &[], &[]), asked.plus(-4_000), asked.plus(3_100));
         assert_eq!(found(known.key(&hash(), asked.plus(VALID_MS - 1))), 1);
         assert_eq!(asks(known.key(&hash(), asked.plus(VALID_MS))), [word(1)]);
     }
@@ -489,7 +489,7 @@ mod tests {
         assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS + 1_999)), []);
         assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_KEY_MS + 2_000)), [word(1)], "no answer came");
         let answered = T.plus(REFRESH_KEY_MS + 2_100);
-        known.learn_account(ORG, reply(2, &[], None), answered, answered);
+        known.learn_account(ORG, reply(2, &[], &[]), answered, answered);
         assert_eq!(known.refreshes(ORG, &[], answered.plus(REFRESH_KEY_MS - 1)), []);
         assert_eq!(known.refreshes(ORG, &[], answered.plus(REFRESH_KEY_MS)), [word(2)]);
         assert_eq!(known.refreshes("elsewhere", &[], answered.plus(REFRESH_KEY_MS)), [], "never heard of");
@@ -499,15 +499,15 @@ mod tests {
     fn a_record_older_than_the_change_the_account_names_is_not_used() {
         // In memory.
         let mut known = with_key();
-        known.learn_account(ORG, reply(5, &[5], None), T.plus(100), T.plus(100));
+        known.learn_account(ORG, reply(5, &[5], &[]), T.plus(100), T.plus(100));
         assert_eq!(asks(known.key(&hash(), T.plus(100))), [kv()]);
         // In KV, which may be behind: then the account itself is asked.
         learn_kv_key(&mut known, Some(&record(4)), T.plus(110));
         assert_eq!(asks(known.key(&hash(), T.plus(110))), [ask_key(5)]);
-        known.learn_account(ORG, reply(5, &[], Some(Some(record(5)))), T.plus(110), T.plus(120));
+        known.learn_account(ORG, reply(5, &[], &[Some(record(5))]), T.plus(110), T.plus(120));
         assert_eq!(found(known.key(&hash(), T.plus(120))), 5);
         // KV that is not behind will do.
-        known.learn_account(ORG, reply(7, &[7], None), T.plus(200), T.plus(200));
+        known.learn_account(ORG, reply(7, &[7], &[]), T.plus(200), T.plus(200));
         learn_kv_key(&mut known, Some(&record(7)), T.plus(210));
         assert_eq!(found(known.key(&hash(), T.plus(210))), 7);
     }
@@ -517,7 +517,7 @@ mod tests {
         let mut known = known();
         assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
         learn_kv_key(&mut known, Some(&record(4)), T);
-        known.learn_account(ORG, reply(5, &[5], None), T, T);
+        known.learn_account(ORG, reply(5, &[5], &[]), T, T);
         assert_eq!(asks(known.key(&hash(), T)), [ask_key(5)]);
     }
 
@@ -528,15 +528,15 @@ mod tests {
         assert_eq!(found(known.key(&hash(), T.plus(VALID_MS - 1))), 1, "nobody has said so yet");
         let now = T.plus(VALID_MS);
         assert_eq!(asks(known.key(&hash(), now)), [word(1)]);
-        known.learn_account(ORG, reply(2, &[2], None), now, now);
+        known.learn_account(ORG, reply(2, &[2], &[]), now, now);
         assert_eq!(asks(known.key(&hash(), now)), [kv()]);
         learn_kv_key(&mut known, Some(&record(1)), now);
         assert_eq!(asks(known.key(&hash(), now)), [ask_key(2)]);
-        known.learn_account(ORG, reply(2, &[], Some(None)), now, now);
+        known.learn_account(ORG, reply(2, &[], &[None]), now, now);
         assert!(is_absent(&known.key(&hash(), now)));
         // The word comes with any answer of the account's, sooner too.
         let mut known = with_key();
-        known.learn_account(ORG, reply(2, &[2], Some(None)), T.plus(50), T.plus(50));
+        known.learn_account(ORG, reply(2, &[2], &[None]), T.plus(50), T.plus(50));
         assert!(is_absent(&known.key(&hash(), T.plus(50))));
         // "Too many changes to say" is "all of them".
         let mut known = with_key();
@@ -549,14 +549,14 @@ mod tests {
     fn an_unknown_key_is_unknown_for_five_seconds() {
         let mut known = known();
         learn_kv_key(&mut known, None, T);
-        known.learn_account(ORG, reply(0, &[], None), T, T);
+        known.learn_account(ORG, reply(0, &[], &[]), T, T);
         // KV does not know it, but a key may be younger than KV's copy: the account decides.
         assert_eq!(asks(known.key(&hash(), T)), [ask_key(0)]);
-        known.learn_account(ORG, reply(0, &[], Some(None)), T, T);
+        known.learn_account(ORG, reply(0, &[], &[None]), T, T);
         assert!(is_absent(&known.key(&hash(), T)));
         assert!(is_absent(&known.key(&hash(), T.plus(UNKNOWN_KEY_MS - 1))));
         assert_eq!(asks(known.key(&hash(), T.plus(UNKNOWN_KEY_MS))), [kv()]);
-        known.learn_account(ORG, reply(1, &[1], Some(Some(record(1)))), T.plus(5_000), T.plus(5_000));
+        known.learn_account(ORG, reply(1, &[1], &[Some(record(1))]), T.plus(5_000), T.plus(5_000));
         assert_eq!(found(known.key(&hash(), T.plus(5_000))), 1, "made meanwhile");
     }
 
@@ -573,7 +573,7 @@ mod tests {
             assert!(matches!(&lookup, Lookup::Unavailable(why) if why == "reset"), "{lookup:?}");
         }
         assert_eq!(asks(known.key(&hash(), now.plus(1_000))), [word(1)], "asked again after a second");
-        known.learn_account(ORG, reply(1, &[], None), now.plus(1_000), now.plus(1_000));
+        known.learn_account(ORG, reply(1, &[], &[]), now.plus(1_000), now.plus(1_000));
         assert_eq!(found(known.key(&hash(), now.plus(1_000))), 1);
     }
 
@@ -581,9 +581,9 @@ mod tests {
     fn without_kv_the_account_answers_for_keys() {
         let mut known = known();
         known.kv_unavailable(&kv_key(&hash()), "down", T);
-        known.learn_account(ORG, reply(1, &[], None), T, T);
+        known.learn_account(ORG, reply(1, &[], &[]), T, T);
         assert_eq!(asks(known.key(&hash(), T)), [ask_key(1)]);
-        known.learn_account(ORG, reply(1, &[], Some(Some(record(1)))), T, T);
+        known.learn_account(ORG, reply(1, &[], &[Some(record(1))]), T, T);
         assert_eq!(found(known.key(&hash(), T)), 1);
     }
 
@@ -592,7 +592,7 @@ mod tests {
         let other = serde_json::to_string(&KeyRecord::root(VirtualKey::generate(&[2; 48]).hash())).unwrap();
         for (text, problems) in [("{\"v\":1", 1), ("null", 1), (other.as_str(), 0)] {
             let mut known = known();
-            known.learn_account(ORG, reply(0, &[], None), T, T);
+            known.learn_account(ORG, reply(0, &[], &[]), T, T);
             known.learn_kv(&kv_key(&hash()), Some(text), T);
             assert_eq!(asks(known.key(&hash(), T)), [ask_key(0)], "{text}");
             assert_eq!(known.take_problems().len(), problems, "{text}");
@@ -763,17 +763,17 @@ mod tests {
 
     #[test]
     fn providers_are_asked_again_behind_a_request_then_before_one_and_last_while_kv_is_down() {
-        let (mut known, ask) = (known(), Ask::Kv(PROVIDERS_KEY.to_owned()));
-        assert_eq!(asks(known.providers(T)), [ask.clone()]);
+        let (mut known, ask) = (known(), [Ask::Kv(PROVIDERS_KEY.to_owned())]);
+        assert_eq!(asks(known.providers(T)), ask);
         known.kv_unavailable(PROVIDERS_KEY, "down", T);
         assert!(matches!(known.providers(T.plus(999)), Lookup::Unavailable(why) if why == "down"));
-        assert_eq!(asks(known.providers(T.plus(1_000))), [ask.clone()]);
+        assert_eq!(asks(known.providers(T.plus(1_000))), ask);
         known.learn_kv(PROVIDERS_KEY, Some(&stored("own", None)), T);
         assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS - 1)), []);
-        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS)), [ask.clone()]);
+        assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS)), ask);
         assert_eq!(known.refreshes(ORG, &[], T.plus(REFRESH_CATALOG_MS)), []);
         assert!(providers(&mut known, T.plus(STALE_CATALOG_MS - 1)).contains_key("own"));
-        assert_eq!(asks(known.providers(T.plus(STALE_CATALOG_MS))), [ask]);
+        assert_eq!(asks(known.providers(T.plus(STALE_CATALOG_MS))), ask);
         let later = T.plus(100 * STALE_CATALOG_MS);
         known.kv_unavailable(PROVIDERS_KEY, "down", later);
         assert!(providers(&mut known, later).contains_key("own"));
@@ -790,7 +790,7 @@ mod tests {
             let hash = KeyHash::parse(&format!("{n:064x}")).unwrap();
             known.learn_account(
                 ORG,
-                CommitReply { changes: Some(Vec::new()), keys: [(hash, None)].into(), ..reply(1, &[], None) },
+                CommitReply { changes: Some(Vec::new()), keys: [(hash, None)].into(), ..reply(1, &[], &[]) },
                 T,
                 T,
             );
