@@ -124,6 +124,8 @@ struct Account {
     revision: u64,
     valid_from: Option<Millis>,
     changed: HashMap<KeyHash, u64>,
+    /// Copies from KV that are older may have missed a change that the account no longer lists.
+    floor: u64,
     asked: Millis,
     failed: Option<(Millis, String)>,
 }
@@ -193,7 +195,8 @@ impl Known {
         }
         let changed_at = account.changed.get(hash).copied().unwrap_or(0);
         let word = Ask::Account { org: org.clone(), since: account.revision, keys: Vec::new() };
-        let (revision, current) = (account.revision, |record: &KeyRecord| record.revision >= changed_at);
+        let (revision, floor) = (account.revision, account.floor);
+        let current = |record: &KeyRecord| record.revision >= changed_at;
         match self.keys.get(hash) {
             Some(Copy { value: Some(record), .. }) if current(record) => {
                 return if valid { Lookup::Found(Rc::clone(record)) } else { Lookup::Ask(vec![word]) };
@@ -203,7 +206,7 @@ impl Known {
         }
         // Not known here. KV is near, but only the account knows whether KV is right; asked together.
         match self.kv_keys.remove(hash) {
-            Some(Some(record)) if valid && current(&record) => {
+            Some(Some(record)) if valid && current(&record) && record.revision >= floor => {
                 self.keep_key(hash.clone(), Some(Rc::clone(&record)), now);
                 Lookup::Found(record)
             }
@@ -274,6 +277,9 @@ impl Known {
         self.kv_failed.remove(key);
         if let Some(hash) = key.strip_prefix("key:").and_then(KeyHash::parse) {
             let record = value.and_then(|text| self.read::<KeyRecord>(key, text)).filter(|record| record.hash == hash);
+            if self.kv_keys.len() >= CAPACITY {
+                self.kv_keys.clear();
+            }
             self.kv_keys.insert(hash, record.map(Rc::new));
         } else if let Some(id) = key.strip_prefix("model:") {
             let known = match value.and_then(|text| self.read::<ModelEntry>(key, text)) {
@@ -311,8 +317,10 @@ impl Known {
         if let Some(changes) = reply.changes {
             account.changed.extend(changes);
         } else {
-            self.keys.clear();
+            account.floor = reply.revision;
             account.changed.clear();
+            self.keys.clear();
+            self.kv_keys.clear();
         }
         for (hash, record) in reply.keys {
             self.keep_key(hash, record.map(Rc::new), now);

@@ -41,19 +41,21 @@ export function refresh(call, env, ctx) {
 // When the flush of now began; 0 when there is none. Its promise belongs to another request and must
 // not be awaited here, and that request may die with it: after a while somebody else takes over.
 let flushing = 0;
+const TAKE_OVER_MS = 15_000;
 const MOST_PAUSE_MS = 50;
 // A little more than the age at which a running request is written down (metering::OPEN_AFTER_MS).
 const NOTE_MS = 60;
 
 // Has a request written down if it runs for long: by the flush of now, or by a timer of its own.
-export const noteIfLong = (env, ctx) => (flushing === 0 ? setTimeout(() => commit(env, ctx), NOTE_MS) : undefined);
+export const noteIfLong = (env, ctx) => (isFlushing() ? undefined : setTimeout(() => commit(env, ctx), NOTE_MS));
+
+const isFlushing = () => flushing !== 0 && Date.now() - flushing < TAKE_OVER_MS;
 
 // Sends what there is to send, unless that is being done.
 export function commit(env, ctx) {
-  const now = Date.now();
-  if (flushing !== 0 && now - flushing < 15_000) return;
-  flushing = now;
-  ctx.waitUntil(flush(env, now).catch(noteTrap));
+  if (isFlushing()) return;
+  flushing = Date.now();
+  ctx.waitUntil(flush(env, flushing).catch(noteTrap));
 }
 
 async function flush(env, mine) {

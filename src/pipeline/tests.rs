@@ -733,3 +733,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_revoked_key_is_refused_by_a_new_isolate_too_though_kv_is_behind() {
+    let mut world = world([answer()]);
+    let path = format!("/keys/{}", world.hash());
+    // Longer ago than the account remembers changes.
+    world.now = world.now.plus(2 * 3_600_000);
+    world.manage("PATCH", &path, json!({ "disabled": true }));
+    let key = world.key.clone();
+    assert_eq!(refused(&mut world, &key).code(), (401, "api_key_disabled".to_owned()));
+}
