@@ -41,6 +41,8 @@ fn with<T>(run: impl FnOnce(&mut Gateway) -> T) -> T {
 /// Makes the isolate's gateway: once, before anything else. `env`: the text bindings as a JSON object.
 #[wasm_bindgen]
 pub fn configure(env: &str, seed: u64) {
+    // Without it a panic would say nothing of itself.
+    console_error_panic_hook::set_once();
     let env = serde_json::from_str(env).unwrap_or_default();
     GATEWAY.with_borrow_mut(|gateway| *gateway = Some(Gateway::new(Config { env, seed })));
 }
