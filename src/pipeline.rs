@@ -19,7 +19,7 @@ use crate::{
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
     error::{Error, ErrorKind, Result},
-    framing::edit::{Edit, apply},
+    framing::edit::Edit,
     ids::{GenerationId, Rng},
     known::{Access, Ask, Known, KnownModel, KnownProvider, Lookup, Providers},
     metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
@@ -64,8 +64,8 @@ pub enum Effect {
     Fetch(Fetch),
     /// The attempt failed: call [`Gateway::attempt`] with the body.
     Again,
-    /// Answer with this body, made from the provider's.
-    Answer(Vec<u8>),
+    /// Answer with the provider's body, these edits made.
+    Answer(Vec<Edit>),
     /// Answer with this.
     Reply(Reply),
 }
@@ -259,13 +259,8 @@ impl Gateway {
             return Ok(Some(Rc::new(KeyRecord::root(hash.clone()))));
         }
         match self.known.key(hash, now) {
-            Lookup::Found(record) => Ok(Some(record)),
             Lookup::Absent => Err(unknown_key()),
-            Lookup::Unavailable(why) => Err(Error::store("key store", why)),
-            Lookup::Ask(more) => {
-                asks.extend(more);
-                Ok(None)
-            }
+            other => found_or_ask(other, "key store", asks),
         }
     }
 
@@ -282,30 +277,14 @@ impl Gateway {
             let field = if index == 0 { "model".to_owned() } else { "models".to_owned() };
             let slug = Slug::parse(text)
                 .map_err(|why| Error::invalid(field, format!("{:?} is not a model: {why}", short(text))))?;
-            let model = match self.known.model(&slug.id, now) {
-                Lookup::Found(model) => Some(model),
-                Lookup::Absent => None,
-                Lookup::Unavailable(why) => return Err(Error::store("catalog", why)),
-                Lookup::Ask(more) => {
-                    asks.extend(more);
-                    None
-                }
-            };
+            let model = found_or_ask(self.known.model(&slug.id, now), "catalog", asks)?;
             models.push((slug, model));
         }
         Ok(models)
     }
 
     fn providers(&mut self, now: Millis, asks: &mut Vec<Ask>) -> Result<Rc<Providers>> {
-        match self.known.providers(now) {
-            Lookup::Found(providers) => Ok(providers),
-            Lookup::Unavailable(why) => Err(Error::store("catalog", why)),
-            Lookup::Absent => Ok(Rc::default()),
-            Lookup::Ask(more) => {
-                asks.extend(more);
-                Ok(Rc::default())
-            }
-        }
+        Ok(found_or_ask(self.known.providers(now), "catalog", asks)?.unwrap_or_default())
     }
 
     fn plan(
@@ -477,9 +456,8 @@ impl Gateway {
         match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
             Err((cause, error)) => self.failed_with(number, cause, &error, retry_after_s, now),
             Ok(answer) => {
-                let body = apply(body, &answer.edits);
                 self.settle(number, Outcome::Ok, 200, None, answer.facts, answer.cost, now);
-                Effect::Answer(body)
+                Effect::Answer(answer.edits)
             }
         }
     }
@@ -904,6 +882,19 @@ pub fn late_error(body: &str) -> Vec<u8> {
         "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
     });
     format!("data: {event}\n\n").into_bytes()
+}
+
+/// What is known; nothing where it has to be asked first (noted in `asks`) or there is none.
+fn found_or_ask<T>(lookup: Lookup<T>, store: &str, asks: &mut Vec<Ask>) -> Result<Option<T>> {
+    match lookup {
+        Lookup::Found(value) => Ok(Some(value)),
+        Lookup::Absent => Ok(None),
+        Lookup::Unavailable(why) => Err(Error::store(store, why)),
+        Lookup::Ask(more) => {
+            asks.extend(more);
+            Ok(None)
+        }
+    }
 }
 
 fn gone() -> Effect {

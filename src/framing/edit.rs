@@ -79,14 +79,19 @@ impl<'o, 'a> ObjectEdits<'o, 'a> {
 pub fn apply(text: &[u8], edits: &[Edit]) -> Vec<u8> {
     let grown: usize = edits.iter().map(|edit| edit.text.len()).sum();
     let mut out = Vec::with_capacity(text.len() + grown);
+    apply_to(text, 0, edits, &mut out);
+    out
+}
+
+/// Appends the text with the edits made to `out`; they count from the byte `base` of it on.
+pub fn apply_to(text: &[u8], base: usize, edits: &[Edit], out: &mut Vec<u8>) {
     let mut at = 0;
     for edit in edits {
-        out.extend_from_slice(text.get(at..edit.start).unwrap_or_default());
+        out.extend_from_slice(text.get(at..base + edit.start).unwrap_or_default());
         out.extend_from_slice(edit.text.as_bytes());
-        at = edit.end;
+        at = base + edit.end;
     }
     out.extend_from_slice(text.get(at..).unwrap_or_default());
-    out
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::framing::edit::apply;
 use crate::{
     account::{commit as account, keys},
     catalog::{
@@ -82,6 +83,8 @@ struct World {
     /// Batches are sent while requests run, not only afterwards.
     busy: bool,
     script: VecDeque<Step>,
+    /// The body a provider answered with last.
+    answer: Vec<u8>,
     sent: Vec<Sent>,
     /// Everything that the account was told.
     told: String,
@@ -108,6 +111,7 @@ impl World {
             account_down: false,
             busy: false,
             script: VecDeque::new(),
+            answer: Vec::new(),
             sent: Vec::new(),
             told: String::new(),
         };
@@ -208,7 +212,7 @@ impl World {
                     }
                 }
                 Effect::Again => self.gateway.attempt(exchange, body.as_bytes(), self.now),
-                Effect::Answer(bytes) => return got(200, String::from_utf8(bytes).unwrap()),
+                Effect::Answer(edits) => return got(200, String::from_utf8(apply(&self.answer, &edits)).unwrap()),
                 Effect::Reply(Reply { status, headers, body, .. }) => {
                     for secret in [PROMPT, CREDENTIAL, key] {
                         assert!(!body.contains(secret), "{body}");
@@ -238,10 +242,12 @@ impl World {
                 Err(got(500, String::new()))
             }
             Step::Answer(status, retry_after, body) => {
-                Ok(self.gateway.answered(number, status, retry_after, body.as_bytes(), self.now))
+                self.answer = body.into();
+                Ok(self.gateway.answered(number, status, retry_after, &self.answer, self.now))
             }
             Step::Stream(chunks, _) if !call.stream => {
-                Ok(self.gateway.answered(number, 200, None, chunks.concat().as_bytes(), self.now))
+                self.answer = chunks.concat().into();
+                Ok(self.gateway.answered(number, 200, None, &self.answer, self.now))
             }
             Step::Stream(chunks, end) => self.relay(call, &chunks, end),
         }

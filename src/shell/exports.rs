@@ -21,7 +21,7 @@ use crate::{
     admin,
     dialect::openai_chat::StreamEnd,
     error::{Error, ErrorKind},
-    framing::edit::Edit,
+    framing::edit::{Edit, apply_to},
     known::Ask,
     metering::{CommitReply, CommitRequest},
     pipeline::{self, Config, Effect, Gateway, Head, Progress, Reply},
@@ -84,9 +84,11 @@ pub fn answered(exchange: u32, status: u16, retry_after: f64, body: &[u8], now: 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     let retry_after = (0.0..1e9).contains(&retry_after).then_some(retry_after as u32);
     with(|gateway| match gateway.answered(exchange, status, retry_after, body, Millis::from_js(now)) {
-        Effect::Answer(mut body) => {
-            body.insert(0, b'A');
-            body
+        Effect::Answer(edits) => {
+            let mut out = Vec::with_capacity(body.len() + 1024);
+            out.push(b'A');
+            apply_to(body, 0, &edits, &mut out);
+            out
         }
         effect => pack(effect, gateway).into_bytes(),
     })

@@ -36,6 +36,21 @@ pub struct Finish {
     pub metadata: Option<String>,
 }
 
+impl Finish {
+    /// Sets the names in an answer or a chunk of one.
+    pub(super) fn name(&self, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
+        changed.set("id", quote(&self.id));
+        let (model, provider) = (quote(&self.model), quote(&self.provider));
+        if object.get("provider").is_none() && object.get("model").is_some() {
+            // Beside the model: what stands before the choices is the same in every chunk.
+            changed.set("model", format!("{model},\"provider\":{provider}"));
+        } else {
+            changed.set("model", model);
+            changed.set("provider", provider);
+        }
+    }
+}
+
 /// What was used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -110,9 +125,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     let cost = finish.pricing.as_ref().map(|pricing| pricing.cost(&facts.usage.tokens));
 
     let mut changed = ObjectEdits::new(&object);
-    changed.set("id", quote(&finish.id));
-    changed.set("model", quote(&finish.model));
-    changed.set("provider", quote(&finish.provider));
+    finish.name(&object, &mut changed);
     // What OpenRouter's SDKs insist on and some providers leave out.
     let expected = [
         ("object", "\"chat.completion\"".to_owned()),

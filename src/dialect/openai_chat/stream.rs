@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::{CostBreakdown, Tokens},
     framing::{
-        edit::{Edit, ObjectEdits, apply},
+        edit::{Edit, ObjectEdits, apply, apply_to},
         json::{Kind, Object, Value, quote, scan_object},
         sse::{self, Splitter},
     },
@@ -194,7 +194,7 @@ impl Relay {
             (None, _) => self.closing = Some(data.bytes.into_owned()),
             (Some(edits), Some(start)) => {
                 self.learn_prefix(event, &object, start, &edits);
-                write_edited(event, start, &edits, out);
+                apply_to(event, start, &edits, out);
             }
             (Some(edits), None) => {
                 // Data over several lines: line feeds between JSON tokens are mere white space.
@@ -220,7 +220,7 @@ impl Relay {
         }
         let mut before = Vec::with_capacity(choices.start + 96);
         let head = event.get(..data_start + choices.start).unwrap_or_default();
-        write_edited(head, data_start, edits, &mut before);
+        apply_to(head, data_start, edits, &mut before);
         let content = Self::content_bytes_of(choices);
         self.prefix.learn(event, data_start + choices.start, &before, content);
     }
@@ -256,15 +256,7 @@ impl Relay {
             return Some(edits);
         }
         let mut changed = ObjectEdits::new(object);
-        changed.set("id", quote(&self.finish.id));
-        let (model, provider) = (quote(&self.finish.model), quote(&self.finish.provider));
-        if object.get("provider").is_none() && object.get("model").is_some() {
-            // Beside the model: what stands before the choices is the same in every chunk.
-            changed.set("model", format!("{model},\"provider\":{provider}"));
-        } else {
-            changed.set("model", model);
-            changed.set("provider", provider);
-        }
+        self.finish.name(object, &mut changed);
         if usage.is_some() {
             changed.cut(|key| key == "usage");
         }
@@ -354,9 +346,7 @@ impl Relay {
         let own = self.closing.as_deref().and_then(|bytes| Some((bytes, scan_object(bytes).ok()?)));
         if let Some((bytes, object)) = own {
             let mut changed = ObjectEdits::new(&object);
-            changed.set("id", quote(&self.finish.id));
-            changed.set("model", quote(&self.finish.model));
-            changed.set("provider", quote(&self.finish.provider));
+            self.finish.name(&object, &mut changed);
             let mut edits = Vec::new();
             match object.get("usage").filter(|_| !self.facts.usage.estimated).and_then(Value::object) {
                 Some(usage) => edits.extend(usage_edits(&usage, &self.facts.usage.tokens, cost)),
@@ -367,7 +357,7 @@ impl Relay {
             }
             edits.extend(changed.finish());
             edits.sort_by_key(|edit| edit.start);
-            out.extend_from_slice(&apply(bytes, &edits));
+            apply_to(bytes, 0, &edits, out);
         } else {
             let Finish { id, model, provider, metadata, .. } = &self.finish;
             let metadata = metadata.as_ref().map_or(String::new(), |json| format!(",\"openrouter_metadata\":{json}"));
@@ -382,16 +372,6 @@ impl Relay {
         }
         out.extend_from_slice(b"\n\n");
     }
-}
-
-fn write_edited(event: &[u8], data_start: usize, edits: &[Edit], out: &mut Vec<u8>) {
-    let mut at = 0;
-    for edit in edits {
-        out.extend_from_slice(event.get(at..data_start + edit.start).unwrap_or_default());
-        out.extend_from_slice(edit.text.as_bytes());
-        at = data_start + edit.end;
-    }
-    out.extend_from_slice(event.get(at..).unwrap_or_default());
 }
 
 /// The event that ends a broken stream, in OpenRouter's shape.
