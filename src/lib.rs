@@ -21,6 +21,7 @@
 pub mod account;
 pub mod admin;
 pub mod auth;
+pub mod budget;
 pub mod catalog;
 pub mod dialect;
 pub mod error;
