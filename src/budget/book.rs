@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `meters` | a meter: its terms as JSON, the window of now and what is used and held in it |
 //! | `holdings` | what a session has of a meter's window, in running totals |
+//! | `stops` | accounts that were stopped (the kill switch): nothing is served for them |
 //!
 //! `meters.held` is the sum over the window's holdings, kept beside them. Every function is one
 //! synchronous run of statements, hence atomic.
@@ -36,6 +37,7 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (session, meter, win)
         ) WITHOUT ROWID",
         "CREATE INDEX IF NOT EXISTS holdings_of_meter ON holdings (meter)",
+        "CREATE TABLE IF NOT EXISTS stops (account TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     ] {
         sql.run(statement, &[])?;
     }
@@ -149,6 +151,23 @@ pub fn forgive(sql: &dyn Sql, id: MeterId, dead: Millis) -> Result<i64, SqlError
     Ok(amount)
 }
 
+/// Stops an account, or lets it go on: nothing is served for it, and what runs is cut off.
+pub fn stop(sql: &dyn Sql, account: &AccountRef, stopped: bool, now: Millis) -> Result<(), SqlError> {
+    let account = account.to_string();
+    if stopped {
+        sql.run("INSERT INTO stops VALUES (?1, ?2) ON CONFLICT DO NOTHING", &[account.into(), now.0.into()])?;
+    } else {
+        sql.run("DELETE FROM stops WHERE account = ?1", &[account.into()])?;
+    }
+    Ok(())
+}
+
+/// When an account was stopped, if it is.
+pub fn stopped(sql: &dyn Sql, account: &AccountRef) -> Result<Option<Millis>, SqlError> {
+    let rows = sql.run("SELECT at FROM stops WHERE account = ?1", &[account.to_string().into()])?;
+    Ok(rows.first().map(|row| Millis(int(row, "at"))))
+}
+
 // What sessions say.
 
 /// Answers a session's question, and hands out what it wants.
@@ -163,7 +182,8 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
             note(&mut told, &meter, holding, now);
         }
         let tracks = if account.kind == AccountKind::Organization { tracks(sql)? } else { Vec::new() };
-        told.accounts.push(Charged { account: account.clone(), meters: ids, tracks });
+        let stopped = stopped(sql, account)?.is_some();
+        told.accounts.push(Charged { account: account.clone(), meters: ids, stopped, tracks });
     }
     for want in &ask.wants {
         let Some(mut meter) = load(sql, want.meter, now)? else {
@@ -290,7 +310,7 @@ fn inherit(sql: &dyn Sql, account: &AccountRef) -> Result<()> {
     Ok(())
 }
 
-/// Kinds that requests name themselves and that have meters, or would get them by default.
+/// Kinds that requests name themselves and of which some have meters (or would by default) or are stopped.
 fn tracks(sql: &dyn Sql) -> Result<Vec<AccountKind>> {
     let mut kinds = Vec::new();
     for kind in [AccountKind::User, AccountKind::Session, AccountKind::Tag] {

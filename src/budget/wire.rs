@@ -74,6 +74,9 @@ pub struct Charged {
     pub account: AccountRef,
     /// Its meters.
     pub meters: Vec<MeterId>,
+    /// Nothing is served for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// Of an organization: the kinds below it that have meters at all, so that nobody asks for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracks: Vec<AccountKind>,
