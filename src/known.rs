@@ -19,6 +19,7 @@ use std::{
 
 use crate::{
     auth::{KeyHash, KeyRecord, kv_key},
+    budget::{holder::Holder, wire},
     catalog::{
         Model, Provider, builtin,
         credential::{Credential, MasterKey},
@@ -51,7 +52,18 @@ pub enum Ask {
         since: u64,
         /// Records wanted.
         keys: Vec<KeyHash>,
+        /// Keys whose meters are wanted.
+        charged: Vec<KeyHash>,
+        /// Meters and slices wanted.
+        ask: wire::Ask,
     },
+}
+
+impl Ask {
+    fn account(org: &str, since: u64) -> Self {
+        let (keys, charged) = (Vec::new(), Vec::new());
+        Self::Account { org: org.to_owned(), since, keys, charged, ask: wire::Ask::default() }
+    }
 }
 
 /// Where a thing stands that a request needs.
@@ -141,6 +153,8 @@ pub struct Known {
     providers: Option<Copy<Rc<Providers>>>,
     kv_failed: HashMap<String, (Millis, String)>,
     problems: Vec<String>,
+    /// What is known of meters, and held of them.
+    pub holder: Holder,
 }
 
 impl Known {
@@ -156,6 +170,7 @@ impl Known {
             providers: None,
             kv_failed: HashMap::new(),
             problems: Vec::new(),
+            holder: Holder::default(),
         }
     }
 
@@ -167,6 +182,7 @@ impl Known {
         self.models.clear();
         self.providers = None;
         self.kv_failed.clear();
+        self.holder.forget_accounts();
     }
 
     /// The account's revision as known here.
@@ -194,8 +210,13 @@ impl Known {
             return Lookup::Unavailable(why.clone());
         }
         let changed_at = account.changed.get(hash).copied().unwrap_or(0);
-        let word = Ask::Account { org: org.clone(), since: account.revision, keys: Vec::new() };
         let (revision, floor) = (account.revision, account.floor);
+        let word = Ask::account(&org, revision);
+        // Who is not known here will be charged here: its meters are asked for along with it.
+        let ask = |keys: Vec<KeyHash>| {
+            let charged = vec![hash.clone()];
+            Ask::Account { org: org.clone(), since: revision, keys, charged, ask: wire::Ask::default() }
+        };
         let current = |record: &KeyRecord| record.revision >= changed_at;
         match self.keys.get(hash) {
             Some(Copy { value: Some(record), .. }) if current(record) => {
@@ -210,12 +231,9 @@ impl Known {
                 self.keep_key(hash.clone(), Some(Rc::clone(&record)), now);
                 Lookup::Found(record)
             }
-            Some(_) => Lookup::Ask(vec![Ask::Account { org, since: revision, keys: vec![hash.clone()] }]),
-            None if self.kv_failed.contains_key(&kv_key(hash)) => {
-                Lookup::Ask(vec![Ask::Account { org, since: revision, keys: vec![hash.clone()] }])
-            }
-            None if valid => Lookup::Ask(vec![Ask::Kv(kv_key(hash))]),
-            None => Lookup::Ask(vec![Ask::Kv(kv_key(hash)), word]),
+            Some(_) => Lookup::Ask(vec![ask(vec![hash.clone()])]),
+            None if self.kv_failed.contains_key(&kv_key(hash)) => Lookup::Ask(vec![ask(vec![hash.clone()])]),
+            None => Lookup::Ask(vec![Ask::Kv(kv_key(hash)), ask(Vec::new())]),
         }
     }
 
@@ -234,6 +252,18 @@ impl Known {
                 None => Lookup::Ask(vec![Ask::Kv(key)]),
             },
         }
+    }
+
+    /// Why the account could not be asked, if it was tried a moment ago.
+    pub fn unreachable(&self, org: &str, now: Millis) -> Option<&str> {
+        let (at, why) = self.accounts.get(org)?.failed.as_ref()?;
+        (now.since(*at) < 1_000).then_some(why)
+    }
+
+    /// A question about meters.
+    pub fn about_meters(&self, org: &str, ask: wire::Ask) -> Ask {
+        let (keys, charged) = (Vec::new(), Vec::new());
+        Ask::Account { org: org.to_owned(), since: self.revision(org), keys, charged, ask }
     }
 
     /// All providers.
@@ -256,7 +286,7 @@ impl Known {
             && now.since(account.asked) >= 2_000
         {
             account.asked = now;
-            asks.push(Ask::Account { org: org.to_owned(), since: account.revision, keys: Vec::new() });
+            asks.push(Ask::account(org, account.revision));
         }
         let due = |at: Millis, asked: Millis| now.since(at) >= REFRESH_CATALOG_MS && now.since(asked) >= 5_000;
         for id in models {
@@ -315,12 +345,22 @@ impl Known {
         account.valid_from = Some(asked.max(account.valid_from.unwrap_or_default()));
         account.revision = account.revision.max(reply.revision);
         if let Some(changes) = reply.changes {
-            account.changed.extend(changes);
+            for (what, revision) in changes {
+                if let Some(hash) = KeyHash::parse(&what) {
+                    account.changed.insert(hash, revision);
+                } else if let Ok(changed) = what.parse() {
+                    self.holder.changed(changed, revision);
+                }
+            }
         } else {
             account.floor = reply.revision;
             account.changed.clear();
             self.keys.clear();
             self.kv_keys.clear();
+            self.holder.forget_accounts();
+        }
+        if let Some(told) = reply.told {
+            self.holder.learn(told, reply.revision, now);
         }
         for (hash, record) in reply.keys {
             self.keep_key(hash, record.map(Rc::new), now);
@@ -415,17 +455,24 @@ mod tests {
     fn reply(revision: u64, changes: &[u64], records: &[Option<KeyRecord>]) -> CommitReply {
         CommitReply {
             revision,
-            changes: Some(changes.iter().map(|at| (hash(), *at)).collect()),
+            changes: Some(changes.iter().map(|at| (hash().to_string(), *at)).collect()),
             keys: records.iter().map(|record| (hash(), record.clone())).collect(),
+            told: None,
         }
     }
 
     fn word(since: u64) -> Ask {
-        Ask::Account { org: ORG.to_owned(), since, keys: Vec::new() }
+        Ask::account(ORG, since)
+    }
+
+    /// The same for a key that is new here: its meters are asked for too.
+    fn word_for(hash: &KeyHash, since: u64, keys: Vec<KeyHash>) -> Ask {
+        let charged = vec![hash.clone()];
+        Ask::Account { org: ORG.to_owned(), since, keys, charged, ask: wire::Ask::default() }
     }
 
     fn ask_key(since: u64) -> Ask {
-        Ask::Account { org: ORG.to_owned(), since, keys: vec![hash()] }
+        word_for(&hash(), since, vec![hash()])
     }
 
     fn kv() -> Ask {
@@ -467,13 +514,14 @@ mod tests {
     #[test]
     fn a_key_never_seen_is_asked_of_kv_and_the_account_at_once() {
         let mut known = known();
-        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word_for(&hash(), 0, Vec::new())]);
         learn_kv_key(&mut known, Some(&record(1)), T);
         known.learn_account(ORG, reply(1, &[], &[]), T, T.plus(5));
         assert_eq!(found(known.key(&hash(), T.plus(5))), 1);
-        // With the account's word fresh, another key needs KV alone.
+        // Another key is asked for its meters, though the account's word is fresh.
         let other = VirtualKey::generate(&[2; 48]).hash();
-        assert_eq!(asks(known.key(&other, T.plus(10))), [Ask::Kv(kv_key(&other))]);
+        let both = [Ask::Kv(kv_key(&other)), word_for(&other, 1, Vec::new())];
+        assert_eq!(asks(known.key(&other, T.plus(10))), both);
     }
 
     #[test]
@@ -508,7 +556,7 @@ mod tests {
         // In memory.
         let mut known = with_key();
         known.learn_account(ORG, reply(5, &[5], &[]), T.plus(100), T.plus(100));
-        assert_eq!(asks(known.key(&hash(), T.plus(100))), [kv()]);
+        assert_eq!(asks(known.key(&hash(), T.plus(100))), [kv(), word_for(&hash(), 5, Vec::new())]);
         // In KV, which may be behind: then the account itself is asked.
         learn_kv_key(&mut known, Some(&record(4)), T.plus(110));
         assert_eq!(asks(known.key(&hash(), T.plus(110))), [ask_key(5)]);
@@ -523,7 +571,7 @@ mod tests {
     #[test]
     fn a_copy_from_kv_that_came_before_the_accounts_word_waits_for_it() {
         let mut known = known();
-        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word_for(&hash(), 0, Vec::new())]);
         learn_kv_key(&mut known, Some(&record(4)), T);
         known.learn_account(ORG, reply(5, &[5], &[]), T, T);
         assert_eq!(asks(known.key(&hash(), T)), [ask_key(5)]);
@@ -537,7 +585,7 @@ mod tests {
         let now = T.plus(VALID_MS);
         assert_eq!(asks(known.key(&hash(), now)), [word(1)]);
         known.learn_account(ORG, reply(2, &[2], &[]), now, now);
-        assert_eq!(asks(known.key(&hash(), now)), [kv()]);
+        assert_eq!(asks(known.key(&hash(), now))[0], kv());
         learn_kv_key(&mut known, Some(&record(1)), now);
         assert_eq!(asks(known.key(&hash(), now)), [ask_key(2)]);
         known.learn_account(ORG, reply(2, &[], &[None]), now, now);
@@ -550,7 +598,7 @@ mod tests {
         let mut known = with_key();
         let any = CommitReply { revision: 9_000, changes: None, ..CommitReply::default() };
         known.learn_account(ORG, any, T.plus(50), T.plus(50));
-        assert_eq!(asks(known.key(&hash(), T.plus(50))), [kv()]);
+        assert_eq!(asks(known.key(&hash(), T.plus(50)))[0], kv());
     }
 
     #[test]
@@ -563,7 +611,7 @@ mod tests {
         known.learn_account(ORG, reply(0, &[], &[None]), T, T);
         assert!(is_absent(&known.key(&hash(), T)));
         assert!(is_absent(&known.key(&hash(), T.plus(UNKNOWN_KEY_MS - 1))));
-        assert_eq!(asks(known.key(&hash(), T.plus(UNKNOWN_KEY_MS))), [kv()]);
+        assert_eq!(asks(known.key(&hash(), T.plus(UNKNOWN_KEY_MS)))[0], kv());
         known.learn_account(ORG, reply(1, &[1], &[Some(record(1))]), T.plus(5_000), T.plus(5_000));
         assert_eq!(found(known.key(&hash(), T.plus(5_000))), 1, "made meanwhile");
     }
@@ -808,7 +856,7 @@ mod tests {
         known.kv_unavailable("model:b/b", "down", T);
         assert_eq!((known.models.len(), known.kv_failed.len(), known.keys.len()), (1, 1, 1));
         assert_eq!(asks(known.model("a/0", T)).len(), 1);
-        assert_eq!(asks(known.key(&hash(), T)), [kv()]);
+        assert_eq!(asks(known.key(&hash(), T))[0], kv());
         // What comes next is kept as ever.
         learn_kv_key(&mut known, Some(&record(1)), T);
         assert_eq!((found(known.key(&hash(), T)), model(known.model("a/b", T))), (1, ours(1)));
@@ -822,7 +870,7 @@ mod tests {
         assert_eq!(known.revision(ORG), 1);
         known.forget();
         assert_eq!(known.revision(ORG), 0);
-        assert_eq!(asks(known.key(&hash(), T)), [kv(), word(0)]);
+        assert_eq!(asks(known.key(&hash(), T)), [kv(), word_for(&hash(), 0, Vec::new())]);
         assert_eq!((asks(known.model("a/b", T)).len(), asks(known.providers(T)).len()), (1, 1));
     }
 }

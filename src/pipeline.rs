@@ -8,6 +8,8 @@
 //! ([`Effect`]); `entry.mjs` performs them, tests perform them on a fake world. Each step takes what
 //! the former gave, so none can be left out. Nothing here decides: the modules it calls do.
 
+mod admission;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
@@ -16,6 +18,12 @@ use std::{
 use crate::{
     admin::wants_numeric_code,
     auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey, presented},
+    budget::{
+        AccountRef, MeterId, Unit,
+        estimate::Calibration,
+        holder::{Amounts, Holder, Reserve, Standing, Used},
+        wire::{self, Total, Want},
+    },
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
     error::{Error, ErrorKind, Result},
@@ -23,6 +31,7 @@ use crate::{
     ids::{GenerationId, Rng},
     known::{Access, Ask, Known, KnownModel, KnownProvider, Lookup, Providers},
     metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
+    money::NanoUsd,
     routing::{
         fallback::{Cause, MAX_ATTEMPTS},
         health::Health,
@@ -31,6 +40,8 @@ use crate::{
     },
     time::Millis,
 };
+
+use admission::Admitted;
 
 /// What a request says of itself beside its body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,8 +69,8 @@ pub struct Head<'h> {
 /// What the shell is to do next.
 #[derive(Debug)]
 pub enum Effect {
-    /// Ask these, tell the answers, then begin again.
-    Lookup(Vec<Ask>),
+    /// Ask these after a pause, tell the answers, then begin again.
+    Lookup(Lookups),
     /// Call a provider.
     Fetch(Fetch),
     /// The attempt failed: call [`Gateway::attempt`] with the body.
@@ -68,6 +79,17 @@ pub enum Effect {
     Answer(Vec<Edit>),
     /// Answer with this.
     Reply(Reply),
+}
+
+/// Questions that a request has to have answered.
+#[derive(Debug)]
+pub struct Lookups {
+    /// To be given to the next [`Gateway::begin`] of the same request; 0 where there is none.
+    pub ticket: u32,
+    /// Milliseconds to wait before asking.
+    pub pause_ms: i64,
+    /// What to ask.
+    pub asks: Vec<Ask>,
 }
 
 /// A call to a provider.
@@ -91,6 +113,10 @@ pub struct Fetch {
     pub edits: Vec<Edit>,
     /// The generation.
     pub id: GenerationId,
+    /// A silent stream gets a comment so often, in milliseconds: that shows whether the client is there.
+    pub keepalive_ms: u32,
+    /// Headers of the answer, beside those that every answer has.
+    pub answer_headers: Vec<(&'static str, String)>,
 }
 
 /// An answer of the gateway's own.
@@ -148,6 +174,10 @@ struct Exchange {
     /// The account was told that it runs.
     told: bool,
     estimated_prompt: u64,
+    bytes: usize,
+    admitted: Admitted,
+    accounts: Vec<AccountRef>,
+    cut: Option<Cut>,
     started: Millis,
     attempt_started: Millis,
     relay: Option<Relay>,
@@ -156,6 +186,15 @@ struct Exchange {
     user_agent: Option<String>,
     referer: Option<String>,
     title: Option<String>,
+}
+
+/// Why the gateway itself ends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Its share of a budget is used up and cannot grow.
+    Budget,
+    /// Whom it is charged to was stopped, or its key disabled.
+    Stopped,
 }
 
 /// An isolate's gateway: what it knows, what it serves, what it has to tell.
@@ -170,6 +209,7 @@ pub struct Gateway {
     next_exchange: u32,
     ended: VecDeque<Box<Ended>>,
     commit: Commit,
+    calibration: Calibration,
 }
 
 /// A request that was served, or not: kept as it is until a batch is made of it. Its event is written
@@ -181,11 +221,16 @@ struct Ended {
     error: Option<ErrorKind>,
     facts: ResponseFacts,
     cost: Option<CostBreakdown>,
+    used: Used,
     at: Millis,
 }
 
 /// Default time-outs in milliseconds: whole answer, first content, between pieces.
 const TIMEOUTS_MS: [u32; 3] = [600_000, 120_000, 120_000];
+/// A stream that is silent for so long gets a comment: proxies keep it open, and a client that has gone
+/// is noticed; sooner where a parallel request's place is to be free again soon.
+const KEEPALIVE_MS: u32 = 10_000;
+const SLOT_KEEPALIVE_MS: u32 = 1_000;
 
 impl Gateway {
     /// A gateway that has served nothing yet.
@@ -209,25 +254,30 @@ impl Gateway {
             next_exchange: 0,
             ended: VecDeque::new(),
             commit: Commit::new(session),
+            calibration: Calibration::default(),
         }
     }
 
     /// Steps 1 to 5: from the client's request to the first call of a provider, or to the questions
-    /// that have to be answered before (then it is called again with the same request).
+    /// that have to be answered before (then it is called again with the same request and the ticket
+    /// it was given; 0 at first).
     ///
     /// # Panics
     ///
     /// Where a test asks for it, and the gateway was set up to let it.
-    pub fn begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Effect {
+    pub fn begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Effect {
         let numeric_code = wants_numeric_code(head.user_agent);
         assert!(!(self.test_hooks && head.session_id == "test:panic"), "asked for by a test");
-        match self.try_begin(head, body, now) {
+        match self.try_begin(head, body, ticket, now) {
             Ok(effect) => effect,
-            Err(error) => Effect::Reply(reply(&error, numeric_code, None)),
+            Err(error) => {
+                self.known.holder.drop_ticket(ticket);
+                Effect::Reply(reply(&error, numeric_code, None))
+            }
         }
     }
 
-    fn try_begin(&mut self, head: &Head<'_>, body: &[u8], now: Millis) -> Result<Effect> {
+    fn try_begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Result<Effect> {
         let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
         let hash = presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])?.hash();
         let call = openai_chat::parse(body);
@@ -240,15 +290,21 @@ impl Gateway {
             Err(_) => (Vec::new(), Rc::default()),
         };
         if !asks.is_empty() {
-            return Ok(Effect::Lookup(asks));
+            return Ok(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks }));
         }
         let principal = record.ok_or_else(unknown_key)?.admit(KeyKind::Inference, now)?;
         let call = call?;
-        principal.key().may_spend(now)?;
-
-        let targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
-        self.admit(now)?;
-        let exchange = self.open(head, &principal, &call, targets, now);
+        let accounts = self.charged(&principal, head, &call);
+        let meters = match self.meters_of(&principal, &accounts, now)? {
+            Ok(meters) => meters,
+            Err(ask) => return Ok(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks: vec![ask] })),
+        };
+        let mut targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
+        let admitted = match self.admit(&principal, &call, &mut targets, &meters, ticket, now)? {
+            Ok(admitted) => admitted,
+            Err(lookups) => return Ok(Effect::Lookup(lookups)),
+        };
+        let exchange = self.open(head, &principal, &call, targets, accounts, admitted, now);
         self.dispatch(exchange, &call, now)
     }
 
@@ -330,14 +386,78 @@ impl Gateway {
         if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
     }
 
-    // Step 4: admit. Budgets and rate limits will reserve here; what holds already is that nothing is
-    // served whose record could not be kept.
+    // Step 4: admit. Nothing is served that no budget covers, or whose record could not be kept.
 
-    fn admit(&self, now: Millis) -> Result<()> {
+    fn charged(&self, principal: &Principal, head: &Head<'_>, call: &Call<'_>) -> Vec<AccountRef> {
+        let session = call.session_id.as_deref().unwrap_or(head.session_id);
+        let session = Some(session).filter(|session| !session.is_empty());
+        admission::charged(principal, call.user.as_deref(), session, &call.tags, |kind| self.known.holder.tracks(kind))
+    }
+
+    /// The meters of these accounts, or what has to be asked first.
+    fn meters_of(
+        &self,
+        principal: &Principal,
+        accounts: &[AccountRef],
+        now: Millis,
+    ) -> Result<Result<Vec<MeterId>, Ask>> {
+        let org = &principal.key().org;
+        match self.known.holder.standing(accounts) {
+            Standing::Known(meters) => Ok(Ok(meters)),
+            Standing::Stopped(account) => Err(admission::stopped(&account)),
+            Standing::Ask(accounts) => match self.known.unreachable(org, now) {
+                Some(why) => Err(Error::store("account", why)),
+                None => Ok(Err(self.known.about_meters(org, wire::Ask { accounts, wants: Vec::new() }))),
+            },
+        }
+    }
+
+    fn admit(
+        &mut self,
+        principal: &Principal,
+        call: &Call<'_>,
+        targets: &mut Vec<Target>,
+        meters: &[MeterId],
+        mut ticket: u32,
+        now: Millis,
+    ) -> Result<Result<Admitted, Lookups>> {
         if self.commit.blocked(self.ended.len(), now) {
             return Err(Error::store("account", "usage events could not be written for too long"));
         }
-        Ok(())
+        if meters.is_empty() {
+            return Ok(Ok(Admitted::default()));
+        }
+        let holder = &mut self.known.holder;
+        let in_dollars = |id: &MeterId| holder.view(*id).is_some_and(|view| view.unit == Unit::Usd && view.hard);
+        if meters.iter().any(in_dollars) {
+            let names = || call.models.clone();
+            targets.retain(|target| target.endpoint().is_some_and(|endpoint| endpoint.pricing.is_some()));
+            if targets.is_empty() {
+                return Err(admission::unpriced(&names()));
+            }
+        }
+        let endpoints = || targets.iter().filter_map(|t| Some((t.model.model.id.as_str(), t.endpoint()?)));
+        let bounds = admission::bounds(&self.calibration, call, endpoints());
+        let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
+        let models: Vec<&str> = endpoints().map(|(model, _)| model).collect();
+        let (least, most) = admission::range(&prices, bounds);
+        let org = &principal.key().org;
+        let unreachable = self.known.unreachable(org, now).map(str::to_owned);
+        let holder = &mut self.known.holder;
+        match holder.reserve(&mut ticket, meters, &models, least, most, unreachable.is_some(), now) {
+            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, call.choices))),
+            Reserve::Refused(view) => match unreachable {
+                Some(why) => Err(Error::store("account", why)),
+                None => Err(admission::refused(&view, least, now)),
+            },
+            Reserve::Ask(wants, pause_ms) => match unreachable {
+                Some(why) => Err(Error::store("account", why)),
+                None => {
+                    let ask = self.known.about_meters(org, wire::Ask { accounts: Vec::new(), wants });
+                    Ok(Err(Lookups { ticket, pause_ms, asks: vec![ask] }))
+                }
+            },
+        }
     }
 
     fn open(
@@ -346,6 +466,8 @@ impl Gateway {
         principal: &Principal,
         call: &Call<'_>,
         targets: Vec<Target>,
+        accounts: Vec<AccountRef>,
+        admitted: Admitted,
         now: Millis,
     ) -> u32 {
         let given = |text: &str| match text.char_indices().nth(256) {
@@ -372,6 +494,10 @@ impl Gateway {
             numeric_code: wants_numeric_code(head.user_agent),
             told: false,
             estimated_prompt: estimate_tokens(call.bytes),
+            bytes: call.bytes,
+            admitted,
+            accounts,
+            cut: None,
             started: now,
             attempt_started: now,
             relay: None,
@@ -403,9 +529,10 @@ impl Gateway {
         let (Some(endpoint), row) = (target.endpoint(), &target.provider.row) else {
             return Err(Error::internal("dispatch to an endpoint that is not there"));
         };
+        let longest = exchange.admitted.clamp(exchange.stream);
         exchange.attempt_started = now;
         exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native));
-        let edits = match openai_chat::outbound_edits(call, endpoint, row) {
+        let edits = match openai_chat::outbound_edits(call, endpoint, row, longest) {
             Ok(edits) => edits,
             Err(error) => return Ok(self.give_up(number, &error, now)),
         };
@@ -429,6 +556,8 @@ impl Gateway {
             headers,
             edits,
             id: exchange.id.clone(),
+            keepalive_ms: if exchange.admitted.reservation.has_slot() { SLOT_KEEPALIVE_MS } else { KEEPALIVE_MS },
+            answer_headers: self.answer_headers(number),
         }))
     }
 
@@ -481,7 +610,93 @@ impl Gateway {
                 Progress::Ended
             };
         }
-        if relay.first_content_at.is_some() { Progress::Flowing } else { Progress::Waiting }
+        if relay.first_content_at.is_none() {
+            return Progress::Waiting;
+        }
+        let written = relay.written();
+        self.covered(number, written, now)
+    }
+
+    /// Whether a running stream's share of its budgets covers what it has written, and more.
+    fn covered(&mut self, number: u32, written: u64, now: Millis) -> Progress {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return Progress::Ended };
+        let admitted = &mut exchange.admitted;
+        let Some(more) = admitted.lacks(written) else { return Progress::Flowing };
+        if self.known.holder.extend(&mut admitted.reservation, more, now).is_ok() {
+            admitted.grown();
+            return Progress::Flowing;
+        }
+        if !admitted.asked_more {
+            return Progress::Short;
+        }
+        if admitted.used_up(written) {
+            exchange.cut = Some(Cut::Budget);
+            return Progress::Cut;
+        }
+        Progress::Flowing
+    }
+
+    /// What to ask before a stream goes on that is [`Progress::Short`].
+    pub fn more(&mut self, number: u32, now: Millis) -> Vec<Ask> {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return Vec::new() };
+        let written = exchange.relay.as_ref().map_or(0, Relay::written);
+        exchange.admitted.asked_more = true;
+        let Some(more) = exchange.admitted.lacks(written) else { return Vec::new() };
+        match self.known.holder.extend(&mut exchange.admitted.reservation, more, now) {
+            Ok(()) => {
+                exchange.admitted.grown();
+                Vec::new()
+            }
+            Err(wants) => {
+                let ask = wire::Ask { accounts: Vec::new(), wants };
+                vec![self.known.about_meters(&exchange.principal.key().org, ask)]
+            }
+        }
+    }
+
+    /// Whether a running stream has to end: its key was disabled, or whom it is charged to was stopped.
+    pub fn stopped(&mut self, number: u32, now: Millis) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return false };
+        let key = self.known.key(&exchange.principal.key().hash, now);
+        let refused = match key {
+            Lookup::Absent => true,
+            Lookup::Found(record) => record.admit(KeyKind::Inference, now).is_err(),
+            _ => false,
+        };
+        let stopped = refused || exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
+        if stopped {
+            exchange.cut = Some(Cut::Stopped);
+        }
+        stopped
+    }
+
+    /// What is to be asked so that [`Gateway::stopped`] answers by what holds now.
+    pub fn watch(&mut self, number: u32, now: Millis) -> Vec<Ask> {
+        let Some(exchange) = self.exchanges.get(&number) else { return Vec::new() };
+        let mut asks = match self.known.key(&exchange.principal.key().hash, now) {
+            Lookup::Ask(asks) => asks,
+            _ => Vec::new(),
+        };
+        if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts) {
+            let ask = wire::Ask { accounts, wants: Vec::new() };
+            asks.push(self.known.about_meters(&exchange.principal.key().org, ask));
+        }
+        asks
+    }
+
+    /// How the request's budgets stand, for its client.
+    fn answer_headers(&self, number: u32) -> Vec<(&'static str, String)> {
+        let Some(exchange) = self.exchanges.get(&number) else { return Vec::new() };
+        let reservation = &exchange.admitted.reservation;
+        if reservation.is_empty() {
+            return Vec::new();
+        }
+        let mode = if reservation.asked { "exact" } else { "lease" };
+        let mut headers = vec![("x-sluice-budget", mode.to_owned())];
+        if let Some(left) = self.known.holder.least_left(reservation) {
+            headers.push(("x-budget-remaining-usd", NanoUsd(left).to_string()));
+        }
+        headers
     }
 
     /// A stream failed before its first content.
@@ -496,12 +711,17 @@ impl Gateway {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
         let finish = exchange.finish_after(Some(200), now);
         let Some(mut relay) = exchange.relay.take() else { return };
+        let end = match exchange.cut {
+            Some(Cut::Budget) => StreamEnd::OutOfBudget,
+            Some(Cut::Stopped) => StreamEnd::Stopped,
+            None => end,
+        };
         relay.rename(finish);
         let (facts, cost) = relay.end(end, now, out);
         exchange.relay = Some(relay);
         let failure = exchange.relay.as_ref().and_then(|relay| relay.failure().cloned());
         let outcome = match (end, &failure) {
-            (StreamEnd::ClientGone, _) => Outcome::Cancelled,
+            (StreamEnd::ClientGone | StreamEnd::Stopped, _) => Outcome::Cancelled,
             (_, Some(_)) => Outcome::Broken,
             _ => Outcome::Ok,
         };
@@ -522,7 +742,7 @@ impl Gateway {
         let status = match cause {
             Cause::Status(status) => Some(status),
             Cause::ErrorInBody(_) | Cause::Malformed => Some(200),
-            Cause::Connection | Cause::Timeout => None,
+            Cause::Connection | Cause::Timeout | Cause::Stopped => None,
         };
         exchange.note_attempt(status, Some(cause.name()), now);
         exchange.retry_after_s = match (exchange.retry_after_s, retry_after_s) {
@@ -574,6 +794,19 @@ impl Gateway {
         now: Millis,
     ) {
         let Some(mut exchange) = self.exchanges.remove(&number) else { return };
+        let model = exchange.target().map_or_else(String::new, |target| target.model.model.id.clone());
+        let tokens = facts.usage.tokens;
+        if !facts.usage.estimated && outcome == Outcome::Ok {
+            self.calibration.learn(&model, exchange.bytes, tokens.prompt, tokens.completion);
+        }
+        let served = outcome != Outcome::Error;
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let actual = Amounts {
+            usd: cost.filter(|_| served).map_or(0, |cost| cost.total.0),
+            tokens: if served { whole(tokens.prompt.saturating_add(tokens.completion)) } else { 0 },
+        };
+        let reservation = std::mem::take(&mut exchange.admitted.reservation);
+        let used = self.known.holder.settle(reservation, actual, &model, true);
         if outcome != Outcome::Error {
             exchange.note_attempt(Some(200), None, now);
             let (ttft, throughput) = exchange.speeds(&facts, now);
@@ -586,20 +819,23 @@ impl Gateway {
                 }
             }
         }
-        self.ended.push_back(Box::new(Ended { exchange, outcome, status, error, facts, cost, at: now }));
+        self.ended.push_back(Box::new(Ended { exchange, outcome, status, error, facts, cost, used, at: now }));
     }
 
     // What the shell asks and tells between requests.
 
     /// The next batch of usage events: its number and its JSON.
     pub fn take_batch(&mut self, now: Millis) -> Option<(u64, String)> {
-        let mut source = Served { running: &mut self.exchanges, ended: &mut self.ended, now };
-        self.commit.take(self.known.revision(crate::DEFAULT_ORG), &mut source, now)
+        let revision = self.known.revision(crate::DEFAULT_ORG);
+        let holder = &mut self.known.holder;
+        let mut source = Served { running: &mut self.exchanges, ended: &mut self.ended, holder, now };
+        self.commit.take(revision, &mut source, now)
     }
 
-    /// Whether requests run of which the account is yet to be told.
+    /// Whether there will be something to tell the account: requests run that it does not know of, or
+    /// slices are held that go back when the traffic has ended.
     pub fn untold(&self) -> bool {
-        self.exchanges.values().any(|exchange| !exchange.told)
+        self.exchanges.values().any(|exchange| !exchange.told) || self.known.holder.lingers()
     }
 
     /// The account's answer to a batch sent at `asked`.
@@ -641,6 +877,7 @@ impl Gateway {
 struct Served<'g> {
     running: &'g mut BTreeMap<u32, Exchange>,
     ended: &'g mut VecDeque<Box<Ended>>,
+    holder: &'g mut Holder,
     now: Millis,
 }
 
@@ -656,12 +893,17 @@ impl Source for Served<'_> {
     }
 
     fn next_ended(&mut self) -> Option<(UsageEvent, bool)> {
-        let Ended { exchange, outcome, status, error, facts, cost, at } = *self.ended.pop_front()?;
+        let Ended { exchange, outcome, status, error, facts, cost, used, at } = *self.ended.pop_front()?;
+        self.holder.tell(&used);
         Some((exchange.event(outcome, status, error, &facts, cost, at), exchange.told))
     }
 
     fn any_open(&self) -> bool {
         self.running.values().any(|exchange| exchange.told)
+    }
+
+    fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
+        self.holder.take(self.now)
     }
 }
 
@@ -676,6 +918,10 @@ pub enum Progress {
     Ended,
     /// It failed before any content: call [`Gateway::stream_failed`].
     Failed,
+    /// Its share of a budget is nearly used up: ask [`Gateway::more`], then go on with an empty chunk.
+    Short,
+    /// It must end now: break it off, then call [`Gateway::stream_end`].
+    Cut,
 }
 
 impl Exchange {
@@ -757,6 +1003,7 @@ impl Exchange {
         let what = match cause {
             Cause::Connection => "could not be reached".to_owned(),
             Cause::Timeout => "did not answer in time".to_owned(),
+            Cause::Stopped => "was told to stop".to_owned(),
             Cause::Status(status) => format!("answered with status {status}"),
             Cause::ErrorInBody(_) => "answered with an error".to_owned(),
             Cause::Malformed => "sent something that is not an answer".to_owned(),
@@ -858,6 +1105,15 @@ impl Exchange {
 /// An error as an answer.
 pub fn reply(error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Reply {
     let mut headers = Vec::new();
+    for (name, known) in [
+        ("X-RateLimit-Limit", "x-ratelimit-limit"),
+        ("X-RateLimit-Remaining", "x-ratelimit-remaining"),
+        ("X-RateLimit-Reset", "x-ratelimit-reset"),
+    ] {
+        if let Some(value) = error.metadata.get("headers").and_then(|headers| headers.get(name)?.as_str()) {
+            headers.push((known, value.to_owned()));
+        }
+    }
     if let Some(id) = id {
         headers.push(("x-generation-id", id.to_string()));
     }

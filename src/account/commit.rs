@@ -15,6 +15,11 @@ use serde_json::Value;
 
 use super::{key_usage, keys};
 use crate::{
+    auth::KeyRecord,
+    budget::{
+        book::{self, Crossed},
+        wire::Told,
+    },
     error::{Error, Result},
     metering::{ALIVE_EVERY_MS, CommitReply, CommitRequest},
     ports::{Sql, SqlError},
@@ -41,35 +46,57 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     ] {
         sql.run(statement, &[])?;
     }
-    Ok(())
+    book::migrate(sql)
 }
 
 /// Takes a batch and answers what the isolate has to know.
 pub fn commit(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<CommitReply> {
-    if request.seq > 0 {
-        take(sql, request, now)?;
-    }
+    let _crossed = if request.seq > 0 { take(sql, request, now)? } else { Vec::new() };
+    let told = tell(sql, request, now)?;
     let mut records = std::collections::HashMap::new();
     for hash in &request.keys {
         records.insert(hash.clone(), keys::record(sql, hash)?);
     }
     let keys::Changes { revision, changed } = keys::changes_since(sql, request.since)?;
-    Ok(CommitReply { revision, changes: changed, keys: records })
+    Ok(CommitReply { revision, changes: changed, keys: records, told })
 }
 
-fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
-    let session = request.session.as_str();
-    let seq = i64::try_from(request.seq).map_err(|_| Error::internal("a batch number out of range"))?;
+/// Answers what is asked about meters.
+fn tell(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Option<Told>> {
+    let mut ask = request.ask.clone();
+    for hash in &request.charged {
+        for account in keys::record(sql, hash)?.iter().flat_map(KeyRecord::accounts) {
+            if !ask.accounts.contains(&account) {
+                ask.accounts.push(account);
+            }
+        }
+    }
+    if !ask.wants.is_empty() {
+        seen(sql, &request.session, now)?;
+    }
+    let told = (!ask.is_empty()).then(|| book::tell(sql, &request.session, &ask, now));
+    told.transpose()
+}
+
+/// The session lives.
+fn seen(sql: &dyn Sql, session: &str, now: Millis) -> Result<()> {
     sql.run(
         "INSERT INTO sessions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seen = ?2",
         &[session.into(), now.0.into()],
     )?;
+    Ok(())
+}
+
+fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Crossed>> {
+    let session = request.session.as_str();
+    let seq = i64::try_from(request.seq).map_err(|_| Error::internal("a batch number out of range"))?;
+    seen(sql, session, now)?;
     let new = sql.run(
         "INSERT INTO batches VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING seq",
         &[session.into(), seq.into()],
     )?;
     if new.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     for event in &request.open {
         let text = serde_json::to_string(event).unwrap_or_default();
@@ -90,7 +117,7 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
     if !request.usage.is_empty() {
         key_usage::add_usage(sql, &request.usage, now)?;
     }
-    Ok(())
+    Ok(book::report(sql, session, &request.totals, now)?.crossed)
 }
 
 /// Turns the running generations of dead isolates into events, and forgets old sessions.
@@ -105,7 +132,9 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
             sql.run("INSERT INTO outbox (body) VALUES (?1)", &[event.into()])?;
         }
     }
+    book::release_slots(sql, Millis(dead))?;
     let old = now.plus(-FORGET_AFTER_MS).0;
+    book::write_off(sql, Millis(old))?;
     sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;
     sql.run("DELETE FROM sessions WHERE seen < ?1", &[old.into()])?;
     Ok(())
@@ -156,9 +185,14 @@ pub fn next_alarm(sql: &dyn Sql, now: Millis) -> Result<Option<Millis>> {
                 (SELECT min(seen) FROM sessions WHERE session IN (SELECT session FROM open_generations)) AS seen",
         &[],
     )?;
+    let slots = book::slots_seen(sql)?.map(|seen| seen.0);
     let column = |name: &str| row.first().and_then(|row| row.get(name)?.as_i64());
     let send = column("waiting").filter(|waiting| *waiting == 1).map(|_| now.plus(GATHER_MS));
-    let look = column("seen").map(|seen| Millis(seen).plus(LOST_AFTER_MS + 1).max(now.plus(GATHER_MS)));
+    let look = column("seen")
+        .into_iter()
+        .chain(slots)
+        .min()
+        .map(|seen| Millis(seen).plus(LOST_AFTER_MS + 1).max(now.plus(GATHER_MS)));
     Ok(match (send, look) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
@@ -334,7 +368,7 @@ mod tests {
         (request.since, request.open) = (3, vec![event(2)]);
         request.keys = vec![key(), unknown.clone()];
         let reply = commit(&sql, &request, NOON).unwrap();
-        assert_eq!((reply.revision, reply.changes), (4, Some(vec![(key(), 4)])));
+        assert_eq!((reply.revision, reply.changes), (4, Some(vec![(key().to_string(), 4)])));
         assert_eq!(reply.keys[&key()].as_ref().map(|record| record.revision), Some(4));
         assert_eq!((reply.keys.len(), &reply.keys[&unknown]), (2, &None));
         for table in ["sessions", "batches", "open_generations", "outbox", "key_usage"] {
@@ -342,7 +376,7 @@ mod tests {
         }
         // A batch that changes something is answered the same.
         request.seq = 1;
-        assert_eq!(commit(&sql, &request, NOON).unwrap().changes, Some(vec![(key(), 4)]));
+        assert_eq!(commit(&sql, &request, NOON).unwrap().changes, Some(vec![(key().to_string(), 4)]));
         request.since = 9;
         assert_eq!(commit(&sql, &request, NOON).unwrap().changes, None, "a revision that was never given");
     }

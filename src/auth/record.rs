@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::KeyHash;
 use crate::{
+    budget::{AccountKind, AccountRef},
     error::{Error, ErrorKind, Result},
     money::NanoUsd,
     time::Millis,
@@ -112,6 +113,15 @@ impl KeyRecord {
             exhausted: None,
             revision: 0,
         }
+    }
+
+    /// What its requests are charged to, whatever they say of themselves: the widest first.
+    pub fn accounts(&self) -> [AccountRef; 3] {
+        [
+            AccountRef::new(AccountKind::Organization, &*self.org),
+            AccountRef::new(AccountKind::Workspace, &*self.workspace_id),
+            AccountRef::new(AccountKind::Key, self.hash.as_str()),
+        ]
     }
 
     /// The one way to a [`Principal`].

@@ -179,7 +179,7 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
         for meter in of_account(sql, account, now)? {
             ids.push(meter.id);
             let holding = holding(sql, session, &meter)?;
-            note(&mut told, &meter, holding, now);
+            note(&mut told, &meter, holding, None, now);
         }
         let tracks = if account.kind == AccountKind::Organization { tracks(sql)? } else { Vec::new() };
         let stopped = stopped(sql, account)?.is_some();
@@ -194,12 +194,13 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
         let Want { need, more, .. } = *want;
         let base = if want.window == meter.window { want.base } else { 0 };
         let before = (holding, meter.held);
-        meter.grant(&mut holding, base.saturating_add(need), base.saturating_add(more.max(need)), now);
+        let most = base.saturating_add(more.max(need));
+        meter.grant(&mut holding, base.saturating_add(need), most, now);
         if before != (holding, meter.held) {
             keep(sql, session, &meter, &holding)?;
             save(sql, &meter)?;
         }
-        note(&mut told, &meter, holding, now);
+        note(&mut told, &meter, holding, Some(holding.granted < most), now);
     }
     Ok(told)
 }
@@ -315,8 +316,11 @@ fn tracks(sql: &dyn Sql) -> Result<Vec<AccountKind>> {
     let mut kinds = Vec::new();
     for kind in [AccountKind::User, AccountKind::Session, AccountKind::Tag] {
         let (from, to) = (format!("{}:", kind.name()), format!("{};", kind.name()));
-        let rows = sql
-            .run("SELECT 1 AS n FROM meters WHERE account > ?1 AND account < ?2 LIMIT 1", &[from.into(), to.into()])?;
+        let rows = sql.run(
+            "SELECT 1 AS n FROM meters WHERE account > ?1 AND account < ?2
+             UNION ALL SELECT 1 FROM stops WHERE account > ?1 AND account < ?2 LIMIT 1",
+            &[from.into(), to.into()],
+        )?;
         if !rows.is_empty() {
             kinds.push(kind);
         }
@@ -431,7 +435,7 @@ fn keep(sql: &dyn Sql, session: &str, meter: &Meter, holding: &Holding) -> Resul
     Ok(())
 }
 
-fn note(told: &mut Told, meter: &Meter, holding: Holding, now: Millis) {
+fn note(told: &mut Told, meter: &Meter, holding: Holding, tight: Option<bool>, now: Millis) {
     let Terms { account, name, unit, model, hard, rate, fail_open, exact, .. } = meter.terms.clone();
     told.meters.retain(|view| view.id != meter.id);
     told.meters.push(MeterView {
@@ -451,5 +455,6 @@ fn note(told: &mut Told, meter: &Meter, holding: Holding, now: Millis) {
         held: meter.held,
         granted: holding.granted,
         returned: holding.returned,
+        tight,
     });
 }

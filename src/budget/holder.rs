@@ -1,0 +1,573 @@
+//! An isolate's side of meters: what it knows of them, the slices it holds, and the shares of requests
+//! that are set aside from those in memory.
+//!
+//! A request that finds its share in the slices asks nobody. One that does not asks the account, under
+//! a ticket: what it lacks is earmarked, so that requests which ask at the same time do not take the
+//! answer from each other. Slices follow the traffic of the last seconds, shrink with what is left of
+//! the budget (the account sees to that), and go back when the traffic ends.
+
+use std::collections::HashMap;
+
+use super::{
+    AccountKind, AccountRef, MeterId, Unit,
+    wire::{MeterView, Told, Total, Want},
+};
+use crate::time::Millis;
+
+/// A request waits so long for what others hold of a budget to come back, before it is refused.
+pub const WAIT_MS: i64 = 1_000;
+/// The first pause before it asks again.
+const PAUSE_MS: i64 = 50;
+/// What was asked for under a ticket that nobody came back for is free again.
+const TICKET_MS: i64 = 5_000;
+/// Without a request for so long, slices go back.
+const IDLE_MS: i64 = 1_000;
+/// A meter that gave less than was wanted is not asked for more in the background for so long.
+const TIGHT_MS: i64 = 1_000;
+/// The account's word that a window lasts is good for so long after its end by the isolate's clock.
+const SEEN_MS: i64 = 500;
+const CAPACITY: usize = 10_000;
+
+/// Amounts of a request by unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// Nano-dollars.
+    pub usd: i64,
+    /// Tokens.
+    pub tokens: i64,
+}
+
+impl Amounts {
+    fn of(self, unit: Unit) -> i64 {
+        match unit {
+            Unit::Usd => self.usd,
+            Unit::Tokens => self.tokens,
+            Unit::Requests | Unit::Parallel => 1,
+        }
+    }
+}
+
+/// A request's share of one meter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The meter.
+    pub meter: MeterId,
+    /// The window it is charged to, however long it runs.
+    pub window: u32,
+    unit: Unit,
+    model: Option<String>,
+    amount: i64,
+}
+
+/// What is set aside for a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reservation {
+    lines: Vec<Line>,
+    /// All that the request can use is set aside.
+    pub full: bool,
+    /// The account was asked for it; else it came from memory.
+    pub asked: bool,
+}
+
+impl Reservation {
+    /// Whether no meter is charged at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether it holds a parallel request's place.
+    pub fn has_slot(&self) -> bool {
+        self.lines.iter().any(|line| line.unit == Unit::Parallel)
+    }
+}
+
+/// What a request has used of its meters: told to the account with the request's event.
+pub type Used = Vec<(MeterId, u32, i64)>;
+
+/// How it stands with a request that is to be admitted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// Its share is set aside.
+    Held(Reservation),
+    /// To be asked first, after a pause of so many milliseconds.
+    Ask(Vec<Want>, i64),
+    /// This meter has too little left.
+    Refused(Box<MeterView>),
+}
+
+/// What is known of the accounts that a request is charged to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Their meters.
+    Known(Vec<MeterId>),
+    /// To be asked first.
+    Ask(Vec<AccountRef>),
+    /// One of them was stopped.
+    Stopped(AccountRef),
+}
+
+#[derive(Debug)]
+struct Account {
+    meters: Vec<MeterId>,
+    stopped: bool,
+}
+
+/// A slice of a meter's window, in running totals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
+    window: u32,
+    until: Millis,
+    granted: i64,
+    returned: i64,
+    /// Used by requests that have ended.
+    spent: i64,
+    /// Of that, told to the account.
+    told: i64,
+    /// Set aside for requests that run.
+    reserved: i64,
+    /// Totals have changed since they were told.
+    dirty: bool,
+}
+
+impl Slice {
+    fn bound(&self) -> i64 {
+        self.returned + self.spent + self.reserved
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    view: MeterView,
+    /// Of the window of now; the last.
+    slice: Slice,
+    /// Of earlier windows, while requests run that are charged to them.
+    old: Vec<Slice>,
+    /// What was set aside in this second and in the one before.
+    second: Millis,
+    now: i64,
+    before: i64,
+    last_use: Millis,
+    /// When the account last said how it stands.
+    seen: Millis,
+    /// The account gave less than was welcome.
+    tight_since: Option<Millis>,
+}
+
+impl Held {
+    fn flow(&self, now: Millis) -> i64 {
+        match now.since(self.second) {
+            0..1_000 => self.now.max(self.before),
+            1_000..2_000 => self.now,
+            _ => 0,
+        }
+    }
+
+    fn note_use(&mut self, amount: i64, now: Millis) {
+        if now.since(self.second) >= 1_000 {
+            self.before = if now.since(self.second) < 2_000 { self.now } else { 0 };
+            (self.second, self.now) = (now, 0);
+        }
+        self.now = self.now.saturating_add(amount);
+        self.last_use = now;
+    }
+
+    fn in_window(&mut self, window: u32) -> Option<&mut Slice> {
+        if self.slice.window == window {
+            return Some(&mut self.slice);
+        }
+        self.old.iter_mut().find(|slice| slice.window == window)
+    }
+
+    /// Whether its window is the one of now. The account's word counts for more than the clock here.
+    fn is_current(&self, now: Millis) -> bool {
+        now < self.slice.until || now.since(self.seen) < SEEN_MS
+    }
+
+    fn is_tight(&self, now: Millis) -> bool {
+        self.view.exact || self.tight_since.is_some_and(|since| now.since(since) < TIGHT_MS)
+    }
+}
+
+#[derive(Debug)]
+struct Ticket {
+    since: Millis,
+    rounds: u32,
+    earmarks: Vec<(MeterId, u32, i64)>,
+}
+
+/// The isolate's slices.
+#[derive(Debug, Default)]
+pub struct Holder {
+    accounts: HashMap<AccountRef, Account>,
+    /// Revisions at which accounts were changed: older news of them counts no more.
+    changed: HashMap<AccountRef, u64>,
+    tracks: Vec<AccountKind>,
+    meters: HashMap<MeterId, Held>,
+    tickets: HashMap<u32, Ticket>,
+    next_ticket: u32,
+}
+
+impl Holder {
+    // What is known.
+
+    /// Whether requests are charged to accounts of this kind, which they name themselves.
+    pub fn tracks(&self, kind: AccountKind) -> bool {
+        self.tracks.contains(&kind)
+    }
+
+    /// The meters of these accounts.
+    pub fn standing(&self, accounts: &[AccountRef]) -> Standing {
+        let unknown: Vec<AccountRef> =
+            accounts.iter().filter(|account| !self.accounts.contains_key(account)).cloned().collect();
+        if !unknown.is_empty() {
+            return Standing::Ask(unknown);
+        }
+        let known = accounts.iter().filter_map(|account| Some((account, self.accounts.get(account)?)));
+        if let Some((account, _)) = known.clone().find(|(_, known)| known.stopped) {
+            return Standing::Stopped(account.clone());
+        }
+        Standing::Known(known.flat_map(|(_, known)| known.meters.iter().copied()).collect())
+    }
+
+    /// Whether an account is known to be stopped.
+    pub fn is_stopped(&self, account: &AccountRef) -> bool {
+        self.accounts.get(account).is_some_and(|known| known.stopped)
+    }
+
+    /// An account was changed at a revision: what is known of it counts no more.
+    pub fn changed(&mut self, account: AccountRef, revision: u64) {
+        if account.is_default() {
+            self.accounts.retain(|known, _| known.kind != account.kind);
+        }
+        // The organization's answer names what is tracked, which a change below it may change.
+        self.accounts.retain(|known, _| known.kind != AccountKind::Organization);
+        self.accounts.remove(&account);
+        if self.changed.len() >= CAPACITY {
+            self.changed.clear();
+        }
+        self.changed.insert(account, revision);
+    }
+
+    /// Any account may have changed.
+    pub fn forget_accounts(&mut self) {
+        self.accounts.clear();
+        self.changed.clear();
+    }
+
+    /// The account's answer, given at a revision.
+    pub fn learn(&mut self, told: Told, revision: u64, now: Millis) {
+        for view in told.meters {
+            self.see(view, now);
+        }
+        for gone in told.gone {
+            self.meters.remove(&gone);
+        }
+        for charged in told.accounts {
+            if self.changed.get(&charged.account).is_some_and(|at| revision < *at) {
+                continue;
+            }
+            if charged.account.kind == AccountKind::Organization {
+                self.tracks = charged.tracks;
+            }
+            if self.accounts.len() >= CAPACITY {
+                self.accounts.clear();
+            }
+            self.accounts.insert(charged.account, Account { meters: charged.meters, stopped: charged.stopped });
+        }
+    }
+
+    fn see(&mut self, view: MeterView, now: Millis) {
+        let held = self.meters.entry(view.id).or_insert_with(|| Held {
+            slice: Slice { window: view.window, until: view.until, ..Slice::default() },
+            view: view.clone(),
+            old: Vec::new(),
+            second: Millis(0),
+            now: 0,
+            before: 0,
+            last_use: now,
+            seen: now,
+            tight_since: None,
+        });
+        held.seen = now;
+        if let Some(tight) = view.tight {
+            held.tight_since = tight.then_some(now);
+        }
+        if view.window > held.slice.window {
+            let old = std::mem::replace(
+                &mut held.slice,
+                Slice { window: view.window, until: view.until, ..Slice::default() },
+            );
+            held.old.push(old);
+        }
+        let Some(slice) = held.in_window(view.window) else { return };
+        slice.granted = slice.granted.max(view.granted);
+        slice.returned = slice.returned.max(view.returned);
+        slice.until = view.until;
+        if view.window >= held.view.window {
+            held.view = view;
+        }
+    }
+
+    // Requests.
+
+    /// A new ticket, for a request that may have to ask.
+    pub fn ticket(&mut self, now: Millis) -> u32 {
+        self.tickets.retain(|_, ticket| now.since(ticket.since) < TICKET_MS);
+        self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
+        self.tickets.insert(self.next_ticket, Ticket { since: now, rounds: 0, earmarks: Vec::new() });
+        self.next_ticket
+    }
+
+    /// Sets a request's share aside in every meter, or in none: `most` where the slices have it, else
+    /// `least`. `ticket`: under which it asked before; 0 where it did not. `models`: that may serve it. `unreachable`: the account cannot be asked, so meters that fail open
+    /// are not looked at.
+    pub fn reserve(
+        &mut self,
+        ticket: &mut u32,
+        meters: &[MeterId],
+        models: &[&str],
+        least: Amounts,
+        most: Amounts,
+        unreachable: bool,
+        now: Millis,
+    ) -> Reserve {
+        let mine = self.tickets.remove(ticket);
+        let rounds = mine.as_ref().map_or(0, |ticket| ticket.rounds);
+        let mut lines = Vec::new();
+        let (mut short, mut full) = (Vec::new(), true);
+        for id in meters {
+            let Some(held) = self.meters.get(id) else { continue };
+            let view = &held.view;
+            if view.model.as_deref().is_some_and(|model| !models.contains(&model)) {
+                continue;
+            }
+            let (low, high) = (least.of(view.unit), most.of(view.unit));
+            let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
+            let lacks = view.hard && available < low && !(view.fail_open && unreachable);
+            full &= !view.hard || available >= high;
+            if lacks || !held.is_current(now) && !unreachable {
+                short.push(*id);
+            }
+            lines.push((*id, low, high));
+        }
+        if short.is_empty() {
+            *ticket = 0;
+            return Reserve::Held(self.hold(&lines, full, rounds > 0, now));
+        }
+        let since = mine.as_ref().map_or(now, |ticket| ticket.since);
+        let waited = now.since(since);
+        if rounds > 0 {
+            let lacking = |held: &&Held| {
+                let view = &held.view;
+                if !view.hard {
+                    return false;
+                }
+                let own = held.slice.granted - held.slice.returned - held.slice.spent;
+                let elsewhere = view.held - own.max(0) > 0 || held.slice.reserved > 0;
+                let never = least.of(view.unit) > view.limit - view.spent;
+                view.rate || unreachable || !elsewhere || waited >= WAIT_MS || never
+            };
+            if let Some(held) = short.iter().filter_map(|id| self.meters.get(id)).find(lacking) {
+                *ticket = 0;
+                return Reserve::Refused(Box::new(held.view.clone()));
+            }
+        }
+        if *ticket == 0 || mine.is_none() {
+            *ticket = self.ticket(now);
+        }
+        let wants = short.iter().filter_map(|id| self.want(*id, least, most, now)).collect();
+        let earmarks = lines
+            .iter()
+            .filter_map(|(id, low, _)| {
+                let held = self.meters.get(id).filter(|held| held.view.hard)?;
+                Some((*id, held.slice.window, *low))
+            })
+            .collect();
+        self.tickets.insert(*ticket, Ticket { since, rounds: rounds + 1, earmarks });
+        let pause = if rounds == 0 { 0 } else { (PAUSE_MS * i64::from(rounds)).min(4 * PAUSE_MS) };
+        Reserve::Ask(wants, pause)
+    }
+
+    /// The request that asked under this ticket is gone.
+    pub fn drop_ticket(&mut self, ticket: u32) {
+        self.tickets.remove(&ticket);
+    }
+
+    fn earmarked(&self, id: MeterId, window: u32) -> i64 {
+        self.tickets
+            .values()
+            .flat_map(|ticket| &ticket.earmarks)
+            .filter(|(meter, in_window, _)| *meter == id && *in_window == window)
+            .map(|(_, _, amount)| amount)
+            .sum()
+    }
+
+    fn want(&self, id: MeterId, least: Amounts, most: Amounts, now: Millis) -> Option<Want> {
+        let held = self.meters.get(&id)?;
+        if !held.view.hard {
+            return Some(Want { meter: id, window: held.slice.window, base: 0, need: 0, more: 0 });
+        }
+        let (need, most) = (least.of(held.view.unit), most.of(held.view.unit));
+        let base = if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window) } else { 0 };
+        let more = need.max(most).saturating_add(held.flow(now).saturating_mul(2));
+        Some(Want { meter: id, window: held.slice.window, base, need, more })
+    }
+
+    fn hold(&mut self, lines: &[(MeterId, i64, i64)], full: bool, asked: bool, now: Millis) -> Reservation {
+        let lines = lines
+            .iter()
+            .filter_map(|(id, low, high)| {
+                let held = self.meters.get_mut(id)?;
+                let amount = match (held.view.hard, full) {
+                    (false, _) => 0,
+                    (true, true) => *high,
+                    (true, false) => *low,
+                };
+                held.note_use(amount, now);
+                held.slice.reserved += amount;
+                let (window, unit, model) = (held.slice.window, held.view.unit, held.view.model.clone());
+                Some(Line { meter: *id, window, unit, model, amount })
+            })
+            .collect();
+        Reservation { lines, full, asked }
+    }
+
+    /// Sets more aside for a request that runs, in every meter or in none. What it lacks is answered as
+    /// wants; asked for, it may be tried again.
+    pub fn extend(&mut self, reservation: &mut Reservation, more: Amounts, now: Millis) -> Result<(), Vec<Want>> {
+        let lacking: Vec<Want> = reservation
+            .lines
+            .iter()
+            .filter_map(|line| {
+                let amount = Self::extension(line, more);
+                let held = self.meters.get(&line.meter).filter(|held| held.view.hard && amount > 0)?;
+                // A window that is over gives nothing more.
+                let of_now = held.slice.window == line.window;
+                let available = held.slice.granted - held.slice.bound() - self.earmarked(line.meter, line.window);
+                (!of_now || available < amount).then(|| {
+                    let base = held.slice.bound() + self.earmarked(line.meter, line.window);
+                    Want { meter: line.meter, window: line.window, base, need: amount, more: amount }
+                })
+            })
+            .collect();
+        if !lacking.is_empty() {
+            return Err(lacking);
+        }
+        for line in &mut reservation.lines {
+            let amount = Self::extension(line, more);
+            if let Some(held) = self.meters.get_mut(&line.meter).filter(|held| held.view.hard && amount > 0) {
+                held.note_use(amount, now);
+                held.slice.reserved += amount;
+                line.amount += amount;
+            }
+        }
+        Ok(())
+    }
+
+    fn extension(line: &Line, more: Amounts) -> i64 {
+        match line.unit {
+            Unit::Usd | Unit::Tokens => more.of(line.unit),
+            Unit::Requests | Unit::Parallel => 0,
+        }
+    }
+
+    /// A request has ended. `model`: that served it; `sent`: a provider was called for it.
+    pub fn settle(&mut self, reservation: Reservation, actual: Amounts, model: &str, sent: bool) -> Used {
+        let mut used = Vec::new();
+        for line in reservation.lines {
+            let Some(held) = self.meters.get_mut(&line.meter) else { continue };
+            let Some(slice) = held.in_window(line.window) else { continue };
+            slice.reserved -= line.amount;
+            let counted = line.model.as_deref().is_none_or(|only| only == model);
+            let amount = match line.unit {
+                Unit::Parallel => 0,
+                Unit::Requests => i64::from(sent),
+                Unit::Usd | Unit::Tokens => actual.of(line.unit),
+            };
+            let amount = if counted { amount.max(0) } else { 0 };
+            slice.spent = slice.spent.saturating_add(amount);
+            used.push((line.meter, line.window, amount));
+        }
+        used
+    }
+
+    // What goes to the account.
+
+    /// These requests' events go with the batch that is being made.
+    pub fn tell(&mut self, used: &Used) {
+        for (id, window, amount) in used {
+            let slice = self.meters.get_mut(id).and_then(|held| held.in_window(*window));
+            if let Some(slice) = slice {
+                slice.told = slice.told.saturating_add(*amount);
+                slice.dirty |= *amount != 0;
+            }
+        }
+    }
+
+    /// Totals to tell, and slices to ask for in the background; slices that are not needed go back.
+    pub fn take(&mut self, now: Millis) -> (Vec<Total>, Vec<Want>) {
+        let earmarks: Vec<(MeterId, u32, i64)> =
+            self.tickets.values().flat_map(|ticket| ticket.earmarks.iter().copied()).collect();
+        let (mut totals, mut wants) = (Vec::new(), Vec::new());
+        for (id, held) in &mut self.meters {
+            let earmarked = |window: u32| -> i64 {
+                earmarks.iter().filter(|mark| mark.0 == *id && mark.1 == window).map(|mark| mark.2).sum()
+            };
+            let flow = held.flow(now);
+            let idle = now.since(held.last_use) >= IDLE_MS;
+            let tight = held.is_tight(now);
+            let current = held.is_current(now);
+            let keep = if idle || tight || !current { 0 } else { flow.saturating_mul(2) };
+            let slice = &mut held.slice;
+            let available = slice.granted - slice.bound() - earmarked(slice.window);
+            if available > keep && (keep == 0 || available > keep.saturating_mul(2)) {
+                slice.returned += available - keep;
+                slice.dirty = true;
+            } else if held.view.hard && current && !tight && flow > 0 && available < flow {
+                let base = slice.bound() + earmarked(slice.window);
+                wants.push(Want { meter: *id, window: slice.window, base, need: 0, more: flow.saturating_mul(2) });
+            }
+            for slice in &mut held.old {
+                let available = slice.granted - slice.bound();
+                if available > 0 {
+                    slice.returned += available;
+                    slice.dirty = true;
+                }
+            }
+            for slice in held.old.iter_mut().chain([&mut held.slice]).filter(|slice| slice.dirty) {
+                slice.dirty = false;
+                totals.push(Total { meter: *id, window: slice.window, used: slice.told, returned: slice.returned });
+            }
+            held.old.retain(|slice| slice.reserved != 0 || slice.told != slice.spent);
+        }
+        totals.sort_by_key(|total| (total.meter, total.window));
+        wants.sort_by_key(|want| want.meter);
+        (totals, wants)
+    }
+
+    /// Whether slices are held that are to go back once the traffic has ended.
+    pub fn lingers(&self) -> bool {
+        self.meters.values().any(|held| {
+            held.slice.dirty || held.slice.granted > held.slice.bound() || held.old.iter().any(|slice| slice.dirty)
+        })
+    }
+
+    /// The USD budget with the least left, for the client: `(left, limit)` in nano-dollars.
+    pub fn least_left(&self, reservation: &Reservation) -> Option<i64> {
+        reservation
+            .lines
+            .iter()
+            .filter_map(|line| self.meters.get(&line.meter))
+            .filter(|held| held.view.unit == Unit::Usd && held.view.hard)
+            .map(|held| {
+                let spent = held.view.spent.max(held.slice.spent);
+                (held.view.limit - spent).max(0)
+            })
+            .min()
+    }
+
+    /// Meters of a reservation that are rate limits, as they stand: for `X-RateLimit-*`.
+    pub fn view(&self, id: MeterId) -> Option<&MeterView> {
+        self.meters.get(&id).map(|held| &held.view)
+    }
+}

@@ -176,9 +176,11 @@ impl Meter {
     pub fn grant(&mut self, holding: &mut Holding, least: i64, most: i64, now: Millis) -> bool {
         let free = self.free(now);
         let (need, want) = (holding.lacks(least), holding.lacks(most));
-        let spare = if self.terms.exact { 0 } else { (free - need).max(0) / SHARE };
+        let share = (free - need).max(0) / SHARE;
+        // A share too small for another request would only lie about.
+        let spare = if self.terms.exact || share < need { 0 } else { share };
         let target = if want <= need.saturating_add(spare) { most } else { least.saturating_add(spare).min(most) };
-        let target = if self.terms.exact { least } else { target.max(least) };
+        let target = if spare == 0 { least } else { target.max(least) };
         if holding.lacks(target) <= free.max(0) {
             self.held += holding.raise_to(target);
         } else if need <= free.max(0) {
@@ -261,11 +263,14 @@ mod tests {
         assert!(meter.grant(&mut holding, 10, 60, Millis(0)));
         assert_eq!(meter.held, 60);
         // Of what is left beyond the need, at most a sixteenth.
+        assert!(meter.grant(&mut holding, 100, 9_999, Millis(0)));
+        assert_eq!(holding.granted, 100 + (1_540 - 40) / SHARE);
+        // A share that is too small for another request stays free.
         assert!(meter.grant(&mut holding, 1_500, 9_999, Millis(0)));
-        assert_eq!(holding.granted, 1_500 + (1_540 - 1_440) / SHARE);
+        assert_eq!(holding.granted, 1_500);
         // The rest does not reach.
         assert!(!meter.grant(&mut holding, 1_601, 9_999, Millis(0)));
-        assert_eq!(holding.granted, 1_506);
+        assert_eq!(holding.granted, 1_500);
         assert!(meter.grant(&mut holding, 1_600, 1_600, Millis(0)));
         assert_eq!(meter.free(Millis(0)), 0);
     }

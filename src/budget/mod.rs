@@ -16,6 +16,8 @@
 
 pub mod account;
 pub mod book;
+pub mod estimate;
+pub mod holder;
 pub mod meter;
 pub mod wire;
 

@@ -118,4 +118,7 @@ pub struct MeterView {
     pub granted: i64,
     /// Given back by this session, in total.
     pub returned: i64,
+    /// Of a slice that was wanted: less was handed out than was welcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tight: Option<bool>,
 }

@@ -195,6 +195,19 @@ impl Pricing {
         }
     }
 
+    /// The most that a request of so many tokens can cost: every token at the dearest price that it
+    /// might be billed at.
+    pub fn most(&self, prompt: u64, completion: u64) -> NanoUsd {
+        let price = self.for_prompt(prompt);
+        let dearest = |parts: &[Option<Price>], plain: Price| parts.iter().flatten().copied().fold(plain, Price::max);
+        let in_prompt = dearest(&[price.input_cache_write, price.input_cache_write_1h, price.audio], price.prompt);
+        let in_answer = dearest(&[price.internal_reasoning, price.audio_output, price.image_output], price.completion);
+        let each = price.request.unwrap_or_default().times(1);
+        NanoUsd::from_pico_rounded_up(
+            each.saturating_add(in_prompt.times(prompt)).saturating_add(in_answer.times(completion)),
+        )
+    }
+
     /// The prices in force for a prompt of that many tokens.
     fn for_prompt(&self, tokens: u64) -> std::borrow::Cow<'_, Self> {
         if self.overrides.iter().all(|o| tokens <= o.min_prompt_tokens) {

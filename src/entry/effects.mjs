@@ -21,21 +21,27 @@ export async function readBody(request) {
   return size > MAX_BODY ? null : concat(parts, size);
 }
 
-// F  exchange url flags total,first,idle id  n header*n  m start,end,length*m  texts
+// F  exchange url flags total,first,idle,keepalive id  k header*k  n header*n  m start,end,length*m  texts
 export function parseFetch(effect) {
   const lines = effect.split("\n");
-  const [total, first, idle] = lines[4].split(",").map(Number);
-  const edits = 7 + Number(lines[6]);
-  const headers = {};
-  for (let at = 7; at < edits; at++) {
+  const [total, first, idle, keepalive] = lines[4].split(",").map(Number);
+  const own = 7 + Number(lines[6]);
+  const edits = own + 1 + Number(lines[own]);
+  const flags = lines[3];
+  return {
+    exchange: Number(lines[1]), url: lines[2], id: lines[5], total, first, idle, keepalive, lines, edits,
+    answerHeaders: parseHeaders(lines, 7, own, { "x-generation-id": lines[5] }),
+    headers: parseHeaders(lines, own + 1, edits, {}),
+    private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"),
+  };
+}
+
+function parseHeaders(lines, from, to, headers) {
+  for (let at = from; at < to; at++) {
     const colon = lines[at].indexOf(": ");
     headers[lines[at].slice(0, colon)] = lines[at].slice(colon + 2);
   }
-  const flags = lines[3];
-  return {
-    exchange: Number(lines[1]), url: lines[2], id: lines[5], total, first, idle, headers, lines, edits,
-    private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"),
-  };
+  return headers;
 }
 
 export function send(call, body, env, signal) {
@@ -98,11 +104,7 @@ export function concat(parts, size = parts.reduce((sum, part) => sum + part.leng
 export function reply(effect) {
   const lines = effect.split("\n");
   const count = Number(lines[2]);
-  const headers = { "content-type": "application/json" };
-  for (const line of lines.slice(3, 3 + count)) {
-    const colon = line.indexOf(": ");
-    headers[line.slice(0, colon)] = line.slice(colon + 2);
-  }
+  const headers = parseHeaders(lines, 3, 3 + count, { "content-type": "application/json" });
   return new Response(lines[3 + count], { status: Number(lines[1]), headers });
 }
 

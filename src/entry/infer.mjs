@@ -5,6 +5,8 @@ import { instance, noteTrap, ready } from "./instance.mjs";
 import { commit, lookUp, noteIfLong, refresh } from "./stores.mjs";
 import { stream } from "./stream.mjs";
 
+// A request that waits for its budget asks about six times.
+const MOST_ROUNDS = 30;
 const ANSWER = "A".charCodeAt(0);
 const utf8 = new TextDecoder();
 
@@ -18,11 +20,10 @@ export async function infer(request, env, ctx) {
       h.get("x-openrouter-title") ?? h.get("x-title") ?? ""}`;
     const body = await readBody(request);
     if (body === null) return reply(wasm.refuse("too_large", h.get("user-agent") ?? ""));
-    let effect = wasm.begin(head, body, Date.now());
+    let effect = wasm.begin(head, body, 0, Date.now());
     for (let round = 0; effect[0] === "L"; round++) {
-      if (round === 4) throw new Error("look-ups do not end");
-      await lookUp(effect, env);
-      effect = wasm.begin(head, body, Date.now());
+      if (round === MOST_ROUNDS) throw new Error("look-ups do not end");
+      effect = wasm.begin(head, body, await lookUp(effect, env), Date.now());
     }
     if (effect[0] !== "F") return reply(effect);
     call = parseFetch(effect);
@@ -47,7 +48,7 @@ async function whole(call, body, env) {
     try {
       const response = await send(call, body, env, AbortSignal.timeout(call.total));
       const answer = wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now());
-      if (answer[0] === ANSWER) return new Response(answer.subarray(1), { headers: { "content-type": "application/json", "x-generation-id": call.id } });
+      if (answer[0] === ANSWER) return new Response(answer.subarray(1), { headers: { ...call.answerHeaders, "content-type": "application/json" } });
       effect = utf8.decode(answer);
     } catch (error) {
       effect = unreachable(call, error, error?.name === "TimeoutError");

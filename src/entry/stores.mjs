@@ -2,11 +2,14 @@
 import * as wasm from "../../build/bindgen/sluice.js";
 import { instance, noteTrap } from "./instance.mjs";
 
-const STORE_MS = 1_000;
+const STORE_MS = 900;
 
-// L  ask*: asks all at once and tells the wasm the answers.
-export function lookUp(effect, env) {
-  return Promise.all(effect.split("\n").slice(1).map(async (ask) => {
+// L  ticket,pause  ask*: asks all at once and tells the wasm the answers. Gives the ticket.
+export async function lookUp(effect, env) {
+  const [head, ...asks] = effect.split("\n").slice(1);
+  const [ticket, pause] = head.split(",").map(Number);
+  if (pause > 0) await scheduler.wait(pause);
+  await Promise.all(asks.map(async (ask) => {
     const [kind, name, request] = ask.split("\t");
     const asked = Date.now();
     try {
@@ -18,6 +21,7 @@ export function lookUp(effect, env) {
       else wasm.account_unavailable(name, String(error), Date.now());
     }
   }));
+  return ticket;
 }
 
 const account = (env, name) => env.ACCOUNT.get(env.ACCOUNT.idFromName(name));

@@ -2,16 +2,16 @@
 import * as wasm from "../../build/bindgen/sluice.js";
 import { answerBody, concat, parseFetch, reply, retryAfter, send, unreachable } from "./effects.mjs";
 import { instance, noteTrap } from "./instance.mjs";
-import { commit } from "./stores.mjs";
+import { commit, lookUp } from "./stores.mjs";
 
-// A stream that is silent for so long, before its first content or later, gets a comment: proxies
-// keep it open, and a client that has gone is noticed.
-const KEEPALIVE_MS = 10_000;
 const TICK_MS = 1_000;
 const utf8 = new TextDecoder();
 const COMMENT = new TextEncoder().encode(": SLUICE PROCESSING\n\n");
 const BLANK = new TextEncoder().encode("\n\n");
 const [CLOSED, BROKEN, TIMED_OUT, CLIENT_GONE] = [0, 1, 2, 3];
+// How a stream stands after a chunk (src/shell/exports.rs).
+const [ENDED, FAILED, SHORT, CUT] = [2, 3, 4, 5];
+const NOTHING = new Uint8Array(0);
 
 // A request whose answer is a stream. Nothing is promised to the client before the first content, so
 // that another provider can still take over; but after a while a comment is, to keep it waiting.
@@ -19,15 +19,15 @@ export async function stream(call, body, env, ctx, noted) {
   const client = { gone: false, abort: null };
   const opening = open(call, body, env, client);
   let timer;
-  const waited = new Promise((done) => (timer = setTimeout(done, KEEPALIVE_MS)));
+  const waited = new Promise((done) => (timer = setTimeout(done, call.keepalive)));
   const opened = await Promise.race([opening, waited]);
   clearTimeout(timer);
   clearTimeout(noted);
   commit(env, ctx);
   if (opened?.effect !== undefined) return reply(opened.effect);
   const { readable, writable } = new IdentityTransformStream();
-  ctx.waitUntil(opened === undefined ? late(opening, client, writable, env, ctx) : relay(opened, writable, env, ctx));
-  const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-generation-id": call.id };
+  ctx.waitUntil(opened === undefined ? late(call.keepalive, opening, client, writable, env, ctx) : relay(opened, writable, env, ctx));
+  const headers = { ...call.answerHeaders, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
   return new Response(readable, { headers });
 }
 
@@ -55,8 +55,8 @@ async function open(call, body, env, waiting) {
           }
           const out = wasm.chunk(call.exchange, value, Date.now());
           if (out.length > 1) held.push(out.subarray(1));
-          if (out[0] === 3) effect = wasm.stream_failed(call.exchange, Date.now());
-          else if (out[0] > 0) return { call, reader, held, ended: out[0] === 2, abort, client };
+          if (out[0] === FAILED) effect = wasm.stream_failed(call.exchange, Date.now());
+          else if (out[0] > 0) return { call, reader, held, ended: out[0] === ENDED, abort, client };
         }
         abort.abort();
       }
@@ -76,13 +76,13 @@ async function open(call, body, env, waiting) {
 }
 
 // The client was promised a stream before anything came.
-async function late(opening, client, writable, env, ctx) {
+async function late(keepalive, opening, client, writable, env, ctx) {
   const writer = writable.getWriter();
   const comment = () => writer.write(COMMENT).catch(() => {
     client.gone = true;
     client.abort();
   });
-  const tick = setInterval(comment, KEEPALIVE_MS);
+  const tick = setInterval(comment, keepalive);
   comment();
   const opened = await opening;
   clearInterval(tick);
@@ -109,15 +109,31 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
     if (watch.silent >= call.idle || Date.now() - watch.started > call.total) {
       watch.timedOut = true;
       abort.abort();
-    } else if (watch.silent > 0 && watch.silent % KEEPALIVE_MS === 0) {
+    } else if (watch.silent > 0 && watch.silent % call.keepalive === 0) {
       watch.comment?.();
     }
+    if (begun === instance.life && wasm.stopped(call.exchange, Date.now())) abort.abort();
+    const asks = begun === instance.life ? wasm.watch(call.exchange, Date.now()) : undefined;
+    if (asks !== undefined) ctx.waitUntil(lookUp(asks, env).catch(noteTrap));
     commit(env, ctx);
   }, TICK_MS);
   let end = CLOSED;
   try {
-    if (call.native) await relayNative(call, reader, client, writable, ended, watch, begun);
-    else await relayEdited(call, reader, held, writable, ended, watch, begun);
+    const look = (chunk) => {
+      if (begun !== instance.life) throw new Error("the instance has changed");
+      watch.chunks++;
+      return wasm.chunk(call.exchange, chunk, Date.now());
+    };
+    // Asks for more of a budget, and says how the stream stands then.
+    const more = async () => {
+      const asks = wasm.more(call.exchange, Date.now());
+      if (asks !== undefined) await lookUp(asks, env);
+      const stands = look(NOTHING)[0];
+      if (stands === CUT) abort.abort();
+      return stands;
+    };
+    if (call.native) await relayNative(reader, client, writable, ended, watch, look, more);
+    else await relayEdited(reader, held, writable, ended, watch, look, more);
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) noteTrap(error);
     end = watch.gone ? CLIENT_GONE : watch.timedOut ? TIMED_OUT : BROKEN;
@@ -140,7 +156,7 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
   abort.abort();
 }
 
-async function relayEdited(call, reader, held, writable, ended, watch, begun) {
+async function relayEdited(reader, held, writable, ended, watch, look, more) {
   const writer = writable.getWriter();
   watch.comment = () => writer.write(COMMENT).catch(() => {
     watch.gone = true;
@@ -153,15 +169,14 @@ async function relayEdited(call, reader, held, writable, ended, watch, begun) {
     while (!ended) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (begun !== instance.life) throw new Error("the instance has changed");
-      watch.chunks++;
-      const out = wasm.chunk(call.exchange, value, 0);
+      const out = look(value);
       if (out.length > 1) {
         watch.writing = true;
         await writer.write(out.subarray(1));
         watch.writing = false;
       }
-      ended = out[0] >= 2;
+      const stands = out[0] === SHORT ? await more() : out[0];
+      ended = stands === ENDED || stands === FAILED || stands === CUT;
     }
     if (watch.gone) throw new Error("the client has gone");
   } catch (error) {
@@ -174,7 +189,7 @@ async function relayEdited(call, reader, held, writable, ended, watch, begun) {
 }
 
 // The bytes flow natively; a copy is read now and then, so that most of its reads bring many chunks.
-async function relayNative(call, reader, client, writable, ended, watch, begun) {
+async function relayNative(reader, client, writable, ended, watch, look, more) {
   let piped = null;
   const pipe = client.pipeTo(writable, { preventClose: true, preventAbort: true }).then(
     () => (piped = { ok: true }),
@@ -194,9 +209,9 @@ async function relayNative(call, reader, client, writable, ended, watch, begun) 
       if (!ended) await scheduler.wait(100);
       const { done, value } = await reader.read(buffer);
       if (done || watch.gone) break;
-      if (begun !== instance.life) throw new Error("the instance has changed");
-      watch.chunks++;
-      if (wasm.chunk(call.exchange, value, Date.now())[0] >= 2) ended = true;
+      let stands = look(value)[0];
+      if (stands === SHORT) stands = await more();
+      ended ||= stands === ENDED || stands === FAILED || stands === CUT;
       buffer = new Uint8Array(value.buffer);
     }
   } finally {

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::UsageEvent;
 use crate::{
     auth::{KeyHash, KeyRecord},
+    budget::wire::{Ask, Told, Total, Want},
     ids::GenerationId,
     money::NanoUsd,
     time::Millis,
@@ -50,6 +51,15 @@ pub struct CommitRequest {
     /// Records wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<KeyHash>,
+    /// Keys whose accounts' meters are wanted: the key's own, its workspace's and its organization's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charged: Vec<KeyHash>,
+    /// Meters and slices wanted.
+    #[serde(default, skip_serializing_if = "Ask::is_empty")]
+    pub ask: Ask,
+    /// What the session has used of meters, `events` included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub totals: Vec<Total>,
     /// Generations that have been running for a while, each as the event it would be if nothing more
     /// were heard of it ([`super::Outcome::Lost`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -83,12 +93,15 @@ pub struct KeyUsage {
 pub struct CommitReply {
     /// The account's revision.
     pub revision: u64,
-    /// Keys changed since the revision asked with, with the revision of the change; `None`: too many
-    /// to say, treat all as changed.
-    pub changes: Option<Vec<(KeyHash, u64)>>,
+    /// What has changed since the revision asked with, with the revision of the change: hashes of keys,
+    /// and accounts (`kind:id`). `None`: too many to say, treat all as changed.
+    pub changes: Option<Vec<(String, u64)>>,
     /// The records wanted; `None` for a key there is not.
     #[serde(default, skip_serializing_if = "HashMap::is_empty")]
     pub keys: HashMap<KeyHash, Option<KeyRecord>>,
+    /// About meters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 #[derive(Debug)]
@@ -106,6 +119,8 @@ pub trait Source {
     fn next_ended(&mut self) -> Option<(UsageEvent, bool)>;
     /// Whether generations run that were given as open.
     fn any_open(&self) -> bool;
+    /// What has been used of meters, the generations given so far included, and slices wanted.
+    fn money(&mut self) -> (Vec<Total>, Vec<Want>);
 }
 
 /// The isolate's side: numbers, and what is under way.
@@ -150,19 +165,29 @@ impl Commit {
                 closed.push(event.id);
             }
         }
+        let (totals, wants) = source.money();
         let silent = source.any_open() && now.since(self.last_sent) >= ALIVE_EVERY_MS;
-        if open.is_empty() && events.is_empty() && !silent {
+        if open.is_empty() && events.is_empty() && totals.is_empty() && wants.is_empty() && !silent {
             return None;
         }
         let seq = self.next_seq;
         self.next_seq += 1;
         self.last_sent = now;
-        let text = format!(
-            "{{\"session\":\"{}\",\"seq\":{seq},\"since\":{revision},\"open\":[{open}],\"closed\":{},\"usage\":{},\"events\":[{events}]}}",
-            self.session,
-            json(&closed),
-            json(&usage),
-        );
+        let mut text = format!("{{\"session\":\"{}\",\"seq\":{seq},\"since\":{revision}", self.session);
+        let ask = Ask { accounts: Vec::new(), wants };
+        for (member, value) in [
+            ("ask", json(&ask)),
+            ("totals", json(&totals)),
+            ("open", format!("[{open}]")),
+            ("closed", json(&closed)),
+            ("usage", json(&usage)),
+            ("events", format!("[{events}]")),
+        ] {
+            if !matches!(&*value, "[]" | "{}") {
+                text.extend([",\"", member, "\":", &value]);
+            }
+        }
+        text.push('}');
         self.in_flight.insert(seq, Sent { json: text.clone(), at: now });
         Some((seq, text))
     }
@@ -215,7 +240,7 @@ fn add(usage: &mut Vec<KeyUsage>, event: &UsageEvent) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metering::event::tests::event;
+    use crate::{budget::MeterId, metering::event::tests::event};
     use std::collections::VecDeque;
 
     #[derive(Default)]
@@ -223,6 +248,7 @@ mod tests {
         open: VecDeque<UsageEvent>,
         ended: VecDeque<(UsageEvent, bool)>,
         running: bool,
+        totals: Vec<Total>,
     }
 
     impl Source for Queue {
@@ -234,6 +260,9 @@ mod tests {
         }
         fn any_open(&self) -> bool {
             self.running
+        }
+        fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
+            (std::mem::take(&mut self.totals), Vec::new())
         }
     }
 
@@ -290,6 +319,15 @@ mod tests {
         assert!(commit.take(0, &mut queue, Millis(34_999)).is_none());
         let alive = sent(commit.take(0, &mut queue, Millis(35_000)));
         assert!(alive.open.is_empty() && ids(&alive).is_empty() && alive.seq == 2);
+    }
+
+    #[test]
+    fn what_was_used_of_meters_goes_along_or_alone() {
+        let (mut commit, mut queue) = (Commit::new("s".to_owned()), Queue::default());
+        let total = Total { meter: MeterId(1), window: 1, used: 5, returned: 2 };
+        queue.totals.push(total);
+        assert_eq!(sent(commit.take(0, &mut queue, Millis(1))).totals, [total]);
+        assert!(commit.take(0, &mut queue, Millis(2)).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | 429 | yes | yes | yes, for as long as it asks |
 //! | 401, 402, 403: our credential there | yes | yes | yes |
 //! | 404: not served there under that name | yes | yes | yes |
+//! | stopped by whoever manages the gateway | no | no | no |
 //! | 400, 413, 422: the request itself | no | yes | no |
 //!
 //! At most [`MAX_ATTEMPTS`] attempts a request (field: Google SRE, three over all layers).
@@ -28,6 +29,8 @@ pub enum Cause {
     ErrorInBody(Option<u16>),
     /// Status 200, but no answer in this dialect.
     Malformed,
+    /// Whoever manages the gateway stopped it.
+    Stopped,
 }
 
 /// What follows.
@@ -52,6 +55,10 @@ impl Cause {
             Self::Connection | Self::Malformed | Self::ErrorInBody(None) => {
                 return theirs(ErrorKind::ProviderUnavailable);
             }
+            Self::Stopped => {
+                let kind = ErrorKind::Forbidden;
+                return Verdict { next_endpoint: false, next_model: false, unhealthy: false, kind };
+            }
             Self::Timeout => return theirs(ErrorKind::ProviderTimeout),
             Self::Status(status) | Self::ErrorInBody(Some(status)) => status,
         };
@@ -74,6 +81,7 @@ impl Cause {
             Self::Status(_) => "status",
             Self::ErrorInBody(_) => "error_in_body",
             Self::Malformed => "malformed",
+            Self::Stopped => "stopped",
         }
     }
 }

@@ -153,8 +153,11 @@ impl Account {
         let thrown = |error: Error| JsValue::from_str(&error.context.unwrap_or(error.message));
         let sql = self.sql().map_err(thrown)?;
         let reply = commit::commit(&sql, &request, now).map_err(thrown)?;
-        let alarm =
-            if request.seq > 0 { commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0) } else { 0 };
+        let alarm = if request.seq > 0 || !request.ask.wants.is_empty() {
+            commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0)
+        } else {
+            0
+        };
         Ok(format!("{alarm}\n{}", serde_json::to_string(&reply).unwrap_or_default()))
     }
 }

@@ -5,8 +5,9 @@
 //! An effect is text, its parts separated by line feeds (none of them can hold one):
 //!
 //! ```text
-//! L  ask..                                              ask = kv TAB key | account TAB org TAB json
-//! F  exchange url flags total,first,idle id  n header*n  m start,end,length*m  texts
+//! L  ticket,pause  ask..                                ask = kv TAB key | account TAB org TAB json
+//! F  exchange url flags total,first,idle,keepalive id  k header*k  n header*n  m start,end,length*m  texts
+//!                                                       k: of the answer, n: of the call
 //!                                                       flags: p(rivate) s(tream) n(ative)
 //! N                                                     call `attempt`
 //! R  status  n header*n  body                           header = name: SP value
@@ -24,7 +25,7 @@ use crate::{
     framing::edit::{Edit, apply_to},
     known::Ask,
     metering::{CommitReply, CommitRequest},
-    pipeline::{self, Config, Effect, Gateway, Head, Progress, Reply},
+    pipeline::{self, Config, Effect, Gateway, Head, Lookups, Progress, Reply},
     time::Millis,
 };
 
@@ -52,9 +53,10 @@ pub fn forget_caches() {
     with(|gateway| gateway.known().forget());
 }
 
-/// A request. `head`: the headers of [`Head`] in its order, one a line.
+/// A request. `head`: the headers of [`Head`] in its order, one a line; `ticket`: from the `L` effect
+/// before, 0 at first.
 #[wasm_bindgen]
-pub fn begin(head: &str, body: &[u8], now: f64) -> String {
+pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
     let mut lines = head.split('\n');
     let mut next = || lines.next().unwrap_or_default();
     let head = Head {
@@ -68,7 +70,7 @@ pub fn begin(head: &str, body: &[u8], now: f64) -> String {
         referer: next(),
         title: next(),
     };
-    with(|gateway| pack(gateway.begin(&head, body, Millis::from_js(now)), gateway))
+    with(|gateway| pack(gateway.begin(&head, body, ticket, Millis::from_js(now)), gateway))
 }
 
 /// The next attempt.
@@ -100,8 +102,8 @@ pub fn failed(exchange: u32, timed_out: bool, now: f64) -> String {
     with(|gateway| pack(gateway.failed(exchange, timed_out, Millis::from_js(now)), gateway))
 }
 
-/// A chunk of a stream: first how it stands (0 waiting, 1 flowing, 2 ended, 3 failed), then the bytes
-/// for the client.
+/// A chunk of a stream: first how it stands (0 waiting, 1 flowing, 2 ended, 3 failed, 4 `more` is to be
+/// asked, 5 to be broken off), then the bytes for the client.
 #[wasm_bindgen]
 pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 96);
@@ -113,9 +115,36 @@ pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
             Progress::Flowing => 1,
             Progress::Ended => 2,
             Progress::Failed => 3,
+            Progress::Short => 4,
+            Progress::Cut => 5,
         };
     }
     out
+}
+
+/// What a stream has to ask before it goes on, packed as an `L` effect; nothing when it may.
+#[wasm_bindgen]
+pub fn more(exchange: u32, now: f64) -> Option<String> {
+    with(|gateway| {
+        let asks = gateway.more(exchange, Millis::from_js(now));
+        pack_asks(asks, gateway)
+    })
+}
+
+/// Whether a running stream has to end now. What is asked in the background so that this is known in
+/// time: [`watch`].
+#[wasm_bindgen]
+pub fn stopped(exchange: u32, now: f64) -> bool {
+    with(|gateway| gateway.stopped(exchange, Millis::from_js(now)))
+}
+
+/// Questions about a running stream, packed as an `L` effect; nothing when there are none.
+#[wasm_bindgen]
+pub fn watch(exchange: u32, now: f64) -> Option<String> {
+    with(|gateway| {
+        let asks = gateway.watch(exchange, Millis::from_js(now));
+        pack_asks(asks, gateway)
+    })
 }
 
 /// A stream failed before its first content.
@@ -212,7 +241,7 @@ pub fn batch_failed(seq: f64, now: f64) {
 pub fn refreshes(exchange: u32, now: f64) -> Option<String> {
     with(|gateway| {
         let asks = gateway.refreshes(exchange, Millis::from_js(now));
-        (!asks.is_empty()).then(|| pack(Effect::Lookup(asks), gateway))
+        pack_asks(asks, gateway)
     })
 }
 
@@ -254,20 +283,27 @@ fn number(seq: f64) -> u64 {
     seq as u64
 }
 
+fn pack_asks(asks: Vec<Ask>, gateway: &Gateway) -> Option<String> {
+    (!asks.is_empty()).then(|| pack(Effect::Lookup(Lookups { ticket: 0, pause_ms: 0, asks }), gateway))
+}
+
 fn pack(effect: Effect, gateway: &Gateway) -> String {
     let mut out = String::with_capacity(512);
     match effect {
         Effect::Again => out.push('N'),
-        Effect::Lookup(asks) => {
+        Effect::Lookup(Lookups { ticket, pause_ms, asks }) => {
             out.push('L');
+            push(&mut out, &[&ticket.to_string(), ",", &pause_ms.to_string()]);
             for ask in asks {
                 match ask {
                     Ask::Kv(key) => push(&mut out, &["kv\t", &key]),
-                    Ask::Account { org, since, keys } => {
+                    Ask::Account { org, since, keys, charged, ask } => {
                         let request = CommitRequest {
                             session: gateway.session().to_owned(),
                             since,
                             keys,
+                            charged,
+                            ask,
                             ..CommitRequest::default()
                         };
                         push(
@@ -285,8 +321,13 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
             push(&mut out, &[&fetch.url]);
             let flag = |on: bool, letter: &'static str| if on { letter } else { "" };
             push(&mut out, &["-", flag(fetch.private, "p"), flag(fetch.stream, "s"), flag(fetch.native, "n")]);
-            push(&mut out, &[&total.to_string(), ",", &first.to_string(), ",", &idle.to_string()]);
+            let keepalive = fetch.keepalive_ms.to_string();
+            push(&mut out, &[&total.to_string(), ",", &first.to_string(), ",", &idle.to_string(), ",", &keepalive]);
             push(&mut out, &[fetch.id.as_str()]);
+            push(&mut out, &[&fetch.answer_headers.len().to_string()]);
+            for (name, value) in &fetch.answer_headers {
+                push(&mut out, &[name, ": ", value]);
+            }
             push(&mut out, &[&fetch.headers.len().to_string()]);
             for (name, value) in &fetch.headers {
                 push(&mut out, &[name, ": ", value]);

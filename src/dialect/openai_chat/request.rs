@@ -14,6 +14,8 @@ use crate::{
 
 /// Most models a request may name.
 const MAX_MODELS: usize = 10;
+/// Most words a request may be tagged with.
+const MAX_TAGS: usize = 10;
 
 /// What the gateway knows of a request. The rest stays bytes.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct Call<'a> {
     pub session_id: Option<String>,
     /// The operator's end user.
     pub user: Option<String>,
+    /// How many answers are wanted.
+    pub choices: u64,
+    /// Words that the request is charged to.
+    pub tags: Vec<String>,
     /// Bytes of the request, the basis of estimates.
     pub bytes: usize,
 }
@@ -85,6 +91,7 @@ const SHAPES: &[(&str, Shape)] = &[
     ("stop",                  Shape::StringOrArray),
     ("stream",                Shape::Bool),
     ("stream_options",        Shape::Object),
+    ("tags",                  Shape::Array),
     ("temperature",           Shape::Number { min: 0.0, max: 2.0 }),
     ("tool_choice",           Shape::StringOrObject),
     ("tools",                 Shape::Array),
@@ -104,6 +111,7 @@ const GATEWAY_OWNED: &[&str] = &[
     "transforms",
     "preset",
     "session_id",
+    "tags",
     "trace",
     "usage",
     "debug",
@@ -144,6 +152,8 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
         max_tokens,
         session_id: text("session_id"),
         user: text("user"),
+        choices: object.get("n").and_then(Value::as_u64).unwrap_or(1),
+        tags: tags(&object)?,
         bytes: body.len(),
         object,
     })
@@ -161,6 +171,25 @@ impl Call<'_> {
             .filter(|key| !NOT_PARAMETERS.contains(key) && (*key == "reasoning" || !GATEWAY_OWNED.contains(key)))
             .collect()
     }
+}
+
+/// `tags`: the gateway's own member.
+fn tags(object: &Object<'_>) -> Result<Vec<String>> {
+    let mut tags = Vec::new();
+    for (index, item) in object.get("tags").map(Value::items).unwrap_or_default().iter().enumerate() {
+        match item.as_str().filter(|tag| (1..=128).contains(&tag.len())) {
+            Some(tag) if !tags.iter().any(|known| *known == tag) => tags.push(tag.into_owned()),
+            Some(_) => {}
+            None => {
+                let message = format!("tags[{index}] must be a word of at most 128 bytes.");
+                return Err(Error::invalid(format!("tags[{index}]"), message));
+            }
+        }
+    }
+    if tags.len() > MAX_TAGS {
+        return Err(Error::invalid("tags", format!("tags may hold at most {MAX_TAGS} words.")));
+    }
+    Ok(tags)
 }
 
 fn models(object: &Object<'_>) -> Result<Vec<String>> {
@@ -320,8 +349,14 @@ impl MessageCheck {
     }
 }
 
-/// The edits that turn the client's request into one for this endpoint.
-pub fn outbound_edits(call: &Call<'_>, endpoint: &Endpoint, provider: &Provider) -> Result<Vec<Edit>> {
+/// The edits that turn the client's request into one for this endpoint. `longest`: answers of at most so
+/// many tokens are to be asked for.
+pub fn outbound_edits(
+    call: &Call<'_>,
+    endpoint: &Endpoint,
+    provider: &Provider,
+    longest: Option<u64>,
+) -> Result<Vec<Edit>> {
     let quirk = |name: &str| provider.quirks.iter().any(|q| q == name);
     let object = &call.object;
     let mut edits = ObjectEdits::new(object);
@@ -335,10 +370,17 @@ pub fn outbound_edits(call: &Call<'_>, endpoint: &Endpoint, provider: &Provider)
         }
     }
     edits.set("model", quote(&endpoint.upstream_model));
-    if quirk("max_completion_tokens") {
-        rename(object, &mut edits, "max_tokens", "max_completion_tokens");
-    } else if quirk("max_tokens_only") {
-        rename(object, &mut edits, "max_completion_tokens", "max_tokens");
+    let (name, other) = match object.get("max_completion_tokens").filter(|value| value.kind != Kind::Null) {
+        _ if quirk("max_completion_tokens") => ("max_completion_tokens", "max_tokens"),
+        _ if quirk("max_tokens_only") => ("max_tokens", "max_completion_tokens"),
+        Some(_) => ("max_completion_tokens", "max_tokens"),
+        None => ("max_tokens", "max_completion_tokens"),
+    };
+    if let Some(longest) = longest.filter(|longest| call.max_tokens.is_none_or(|asked| asked > *longest)) {
+        edits.set(name, longest.to_string());
+        edits.cut(|key| key == other);
+    } else if quirk("max_completion_tokens") || quirk("max_tokens_only") {
+        rename(object, &mut edits, other, name);
     }
     if quirk("random_seed") {
         rename(object, &mut edits, "seed", "random_seed");
@@ -411,7 +453,7 @@ mod tests {
 
     fn sent(body: &str, quirks: &[&str]) -> Tree {
         let call = parse(body.as_bytes()).unwrap();
-        let edits = outbound_edits(&call, &endpoint(), &provider(quirks)).unwrap();
+        let edits = outbound_edits(&call, &endpoint(), &provider(quirks), None).unwrap();
         serde_json::from_slice(&apply(body.as_bytes(), &edits)).unwrap()
     }
 
@@ -431,7 +473,7 @@ mod tests {
         );
         let untouched = r#""temperature":0.10,"stream":true"#;
         let call = parse(body.as_bytes()).unwrap();
-        let out = apply(body.as_bytes(), &outbound_edits(&call, &endpoint(), &provider(&[])).unwrap());
+        let out = apply(body.as_bytes(), &outbound_edits(&call, &endpoint(), &provider(&[]), None).unwrap());
         assert!(String::from_utf8(out).unwrap().contains(untouched));
     }
 
@@ -443,7 +485,7 @@ mod tests {
         assert_eq!(openrouter["max_completion_tokens"], 7);
         assert!(openrouter.get("max_tokens").is_none() && openrouter.get("stream_options").is_none());
         let call = parse(body.as_bytes()).unwrap();
-        let error = outbound_edits(&call, &endpoint(), &provider(&[])).unwrap_err();
+        let error = outbound_edits(&call, &endpoint(), &provider(&[]), None).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("reasoning.max_tokens"));
     }
 

@@ -106,6 +106,10 @@ pub enum StreamEnd {
     TimedOut,
     /// The client has gone.
     ClientGone,
+    /// The gateway ended it: a budget does not cover more of it.
+    OutOfBudget,
+    /// The gateway ended it: whoever manages it stopped whom it is charged to.
+    Stopped,
 }
 
 impl Relay {
@@ -135,6 +139,11 @@ impl Relay {
         if whole.is_err() {
             self.fail(Cause::Malformed, ProviderError::default());
         }
+    }
+
+    /// Completion tokens so far, from what was written: rather too many than too few.
+    pub fn written(&self) -> u64 {
+        (self.content_bytes / 3) as u64
     }
 
     /// What the end is to be written with: known in full only then.
@@ -307,6 +316,10 @@ impl Relay {
 
     /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
+        if end == StreamEnd::OutOfBudget && !self.done && self.facts.finish_reason.is_none() {
+            self.facts.finish_reason = Some("length".to_owned());
+            out.extend_from_slice(&self.out_of_budget());
+        }
         let rest = self.splitter.take_rest();
         if !rest.is_empty() && end == StreamEnd::Closed {
             // The last event may lack its blank line.
@@ -317,6 +330,7 @@ impl Relay {
                 self.fail(Cause::Connection, ProviderError::default());
             }
             StreamEnd::Broken if !self.done => self.fail(Cause::Connection, ProviderError::default()),
+            StreamEnd::Stopped if !self.done => self.fail(Cause::Stopped, ProviderError::default()),
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
             _ => {}
         }
@@ -334,11 +348,28 @@ impl Relay {
             let usage = usage_json(&self.facts.usage, cost.as_ref());
             out.extend_from_slice(&error_event(&self.finish, *cause, error, Some(&usage)));
             self.facts.finish_reason = Some("error".to_owned());
-        } else if !self.native {
+        } else if self.native {
+            if end == StreamEnd::OutOfBudget {
+                out.extend_from_slice(b"data: [DONE]\n\n");
+            }
+        } else {
             self.write_closing(cost.as_ref(), out);
             out.extend_from_slice(b"data: [DONE]\n\n");
         }
         (self.facts.clone(), cost)
+    }
+
+    /// The chunk that ends an answer which its budget does not cover any further.
+    fn out_of_budget(&self) -> Vec<u8> {
+        let chunk = serde_json::json!({
+            "id": self.finish.id,
+            "object": "chat.completion.chunk",
+            "created": self.finish.created,
+            "model": self.finish.model,
+            "provider": self.finish.provider,
+            "choices": [{ "index": 0, "delta": {}, "finish_reason": "length", "native_finish_reason": "budget_exhausted" }],
+        });
+        format!("data: {chunk}\n\n").into_bytes()
     }
 
     fn write_closing(&self, cost: Option<&CostBreakdown>, out: &mut Vec<u8>) {
@@ -381,6 +412,7 @@ fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Opti
         Cause::Timeout => "sent nothing for too long",
         Cause::Connection => "closed the connection before the answer was complete",
         Cause::Malformed => "sent something that is not part of an answer",
+        Cause::Stopped => "was told to stop by whoever manages the gateway",
         Cause::Status(_) | Cause::ErrorInBody(_) => "failed",
     };
     let message = match &error.message {

@@ -1,0 +1,216 @@
+//! Step 4: what a request may cost, set aside from every meter it is charged to, before it is made.
+
+use crate::{
+    auth::Principal,
+    budget::{
+        AccountKind, AccountRef, Unit,
+        estimate::{Bounds, Calibration},
+        holder::{Amounts, Reservation},
+        wire::MeterView,
+    },
+    catalog::{Endpoint, Pricing},
+    dialect::openai_chat::Call,
+    error::{Error, ErrorKind},
+    money::NanoUsd,
+    time::Millis,
+};
+
+/// Least part of an answer by which a running stream's share grows, in tokens.
+const STEP: u64 = 256;
+/// So many tokens before its share is used up, a stream asks for more.
+const AHEAD: u64 = 128;
+
+/// What was set aside for a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Admitted {
+    pub reservation: Reservation,
+    bounds: Bounds,
+    prices: Vec<Pricing>,
+    choices: u64,
+    /// Completion tokens that the reservation covers.
+    covered: u64,
+    /// The account was asked for more, in mid-stream.
+    pub asked_more: bool,
+}
+
+/// What a request may use at the worst of the endpoints that may serve it.
+pub(super) fn bounds<'e>(
+    calibration: &Calibration,
+    call: &Call<'_>,
+    endpoints: impl Iterator<Item = (&'e str, &'e Endpoint)>,
+) -> Bounds {
+    let mut worst = Bounds::default();
+    for (model, endpoint) in endpoints {
+        let limit = endpoint.max_completion_tokens;
+        let here = calibration.bounds(model, call.bytes, call.max_tokens, limit, call.choices);
+        worst.prompt = worst.prompt.max(here.prompt);
+        worst.likely = worst.likely.max(here.likely);
+        worst.most = worst.most.max(here.most);
+    }
+    worst
+}
+
+/// The most that so many tokens cost at any of these prices.
+fn amounts(prices: &[Pricing], prompt: u64, completion: u64) -> Amounts {
+    let usd = prices.iter().map(|pricing| pricing.most(prompt, completion)).max().unwrap_or_default();
+    let tokens = i64::try_from(prompt.saturating_add(completion)).unwrap_or(i64::MAX);
+    Amounts { usd: usd.0, tokens }
+}
+
+/// The least and the most that a request of these bounds takes.
+pub(super) fn range(prices: &[Pricing], bounds: Bounds) -> (Amounts, Amounts) {
+    (amounts(prices, bounds.prompt, bounds.likely), amounts(prices, bounds.prompt, bounds.most))
+}
+
+impl Admitted {
+    pub(super) fn new(reservation: Reservation, bounds: Bounds, prices: Vec<Pricing>, choices: u64) -> Self {
+        let covered = if reservation.full { bounds.most } else { bounds.likely };
+        Self { reservation, bounds, prices, choices: choices.max(1), covered, asked_more: false }
+    }
+
+    /// The longest answer to ask a provider for, where less was set aside than the client wants. A
+    /// stream is not cut short beforehand: its share grows while it runs.
+    pub(super) fn clamp(&self, stream: bool) -> Option<u64> {
+        let whole = self.reservation.is_empty() || self.reservation.full || stream;
+        (!whole).then(|| (self.covered / self.choices).max(1))
+    }
+
+    /// What has to be set aside beyond this, for a stream that has written so many tokens.
+    pub(super) fn lacks(&self, written: u64) -> Option<Amounts> {
+        let whole = self.reservation.is_empty() || self.reservation.full || self.covered >= self.bounds.most;
+        if whole || written + AHEAD < self.covered {
+            return None;
+        }
+        let (now, then) =
+            (amounts(&self.prices, 0, self.covered), amounts(&self.prices, 0, self.covered + self.step()));
+        Some(Amounts { usd: then.usd - now.usd, tokens: then.tokens - now.tokens })
+    }
+
+    /// That much was set aside.
+    pub(super) fn grown(&mut self) {
+        self.covered += self.step();
+        self.asked_more = false;
+    }
+
+    fn step(&self) -> u64 {
+        (self.bounds.likely / 2).max(STEP)
+    }
+
+    /// Nothing of the share is left, or nearly so.
+    pub(super) fn used_up(&self, written: u64) -> bool {
+        written + AHEAD / 4 >= self.covered
+    }
+}
+
+/// What a request is charged to.
+pub(super) fn charged(
+    principal: &Principal,
+    user: Option<&str>,
+    session: Option<&str>,
+    tags: &[String],
+    tracks: impl Fn(AccountKind) -> bool,
+) -> Vec<AccountRef> {
+    let mut accounts = principal.key().accounts().to_vec();
+    let mut add = |kind, id: Option<&str>| {
+        accounts.extend(id.filter(|id| tracks(kind) && *id != "*").map(|id| AccountRef::new(kind, id)));
+    };
+    add(AccountKind::User, user);
+    add(AccountKind::Session, session);
+    tags.iter().for_each(|tag| add(AccountKind::Tag, Some(tag)));
+    accounts
+}
+
+/// 402, or 429 for a rate: a meter has too little left.
+pub(super) fn refused(view: &MeterView, least: Amounts, now: Millis) -> Error {
+    let ends = view.until < crate::budget::meter::FOR_EVER;
+    let resets_at = ends.then(|| view.until.iso());
+    let whose = view.account.kind.words();
+    let wait_s = u32::try_from(((view.until.since(now) + 999) / 1000).max(1)).unwrap_or(u32::MAX);
+    let left = (view.limit - view.spent).max(0);
+    let of_model = view.model.as_ref().map_or_else(String::new, |model| format!(" for {model}"));
+    if view.rate {
+        let (what, retry) = match view.unit {
+            Unit::Parallel => (format!("{} requests at the same time", view.limit), 1),
+            Unit::Requests => (format!("{} requests", view.limit), wait_s),
+            Unit::Tokens => (format!("{} tokens", view.limit), wait_s),
+            Unit::Usd => (format!("${}", NanoUsd(view.limit)), wait_s),
+        };
+        let then = match (&resets_at, view.unit) {
+            (_, Unit::Parallel) => "Try again when one of them has ended.".to_owned(),
+            (Some(at), _) => format!("It starts again at {at}."),
+            (None, _) => "It does not start again by itself.".to_owned(),
+        };
+        let name = view.name.split('@').next().unwrap_or_default().replace('_', " ");
+        let message = format!("The rate limit of {whose}{of_model} is reached: {what} ({name}). {then}");
+        return Error::new(ErrorKind::RateLimited, message)
+            .retry_after(Some(retry))
+            .meta("account", account(view))
+            .meta("limit_name", view.name.clone())
+            .meta("headers", rate_headers(view, now));
+    }
+    let then = match &resets_at {
+        Some(at) => format!("It resets at {at}; whoever manages the gateway can raise it."),
+        None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
+    };
+    let (spent, limit, need) = match view.unit {
+        Unit::Usd => (
+            format!("${}", NanoUsd(view.spent)),
+            format!("${}", NanoUsd(view.limit)),
+            format!("${}", NanoUsd(least.usd)),
+        ),
+        _ => (format!("{} tokens", view.spent), format!("{} tokens", view.limit), format!("{} tokens", least.tokens)),
+    };
+    let held = view.held > 0 && left > 0;
+    let why = if held { " and the rest is set aside for requests that are running" } else { "" };
+    let message = format!(
+        "The budget of {whose}{of_model} does not cover this request: {spent} of {limit} are used{why}; it may need {need}. {then}"
+    );
+    let code = match view.name.as_str() {
+        "limit" => "key_limit_reached",
+        "credits" => "credits_exhausted",
+        _ => "budget_exceeded",
+    };
+    let mut error = Error::new(ErrorKind::PaymentRequired, message).code(code).meta("account", account(view));
+    for (name, amount) in [("limit", view.limit), ("spent", view.spent), ("held", view.held), ("remaining", left)] {
+        error = match view.unit {
+            Unit::Usd => error.meta(&format!("{name}_usd"), NanoUsd(amount).to_json()),
+            _ => error.meta(&format!("{name}_tokens"), amount),
+        };
+    }
+    error.meta("budget", view.name.clone()).meta("resets_at", resets_at)
+}
+
+fn account(view: &MeterView) -> serde_json::Value {
+    serde_json::json!({ "kind": view.account.kind.name(), "id": view.account.id })
+}
+
+/// The standing of a rate limit, as OpenRouter names its headers.
+pub(super) fn rate_headers(view: &MeterView, now: Millis) -> serde_json::Value {
+    let left = (view.limit - view.spent - view.held).max(0);
+    let reset = if view.unit == Unit::Parallel { now.plus(1_000) } else { view.until };
+    serde_json::json!({
+        "X-RateLimit-Limit": view.limit.to_string(),
+        "X-RateLimit-Remaining": left.to_string(),
+        "X-RateLimit-Reset": reset.0.to_string(),
+    })
+}
+
+/// 403: an account was stopped.
+pub(super) fn stopped(account: &AccountRef) -> Error {
+    let message = format!(
+        "Requests of {} are stopped by whoever manages the gateway. They can let it go on (POST .../resume).",
+        account.kind.words()
+    );
+    Error::new(ErrorKind::Forbidden, message)
+        .code("stopped")
+        .meta("account", serde_json::json!({ "kind": account.kind.name(), "id": account.id }))
+}
+
+/// 400: nobody knows what it would cost, and it is charged to a budget.
+pub(super) fn unpriced(models: &[String]) -> Error {
+    let message = format!(
+        "{} has no price in the catalog, and this key has a budget: what it costs could not be held. Set its pricing (PUT /v1/admin/models/...), or allow it with the key's `allow_unpriced`.",
+        models.join(", ")
+    );
+    Error::new(ErrorKind::InvalidRequest, message).param("model").code("model_unpriced")
+}

@@ -1,0 +1,258 @@
+//! Budgets, limits and stops in the life of a request, against the real account.
+
+use super::*;
+use crate::budget::{AccountKind, AccountRef, Meter, Period, Terms, Unit, book};
+
+/// Prices of `test/m` at its dearest endpoint, in nano-dollars a token.
+const PROMPT_NANO: i64 = 4_000;
+const COMPLETION_NANO: i64 = 8_000;
+
+impl World {
+    fn key_account(&self) -> AccountRef {
+        AccountRef::new(AccountKind::Key, self.hash().as_str())
+    }
+
+    fn define(&mut self, terms: &Terms) {
+        book::define(&self.account, terms).unwrap();
+    }
+
+    /// A hard budget of the key.
+    fn budget(&mut self, unit: Unit, limit: i64) -> AccountRef {
+        let account = self.key_account();
+        self.define(&Terms::budget(account.clone(), "limit", unit, Period::Lifetime, limit));
+        account
+    }
+
+    fn meter(&self, account: &AccountRef, name: &str) -> Meter {
+        book::find(&self.account, account, name).unwrap().unwrap()
+    }
+
+    /// The traffic has ended and everything is told.
+    fn settle_down(&mut self) {
+        self.flush();
+        self.now = self.now.plus(2_000);
+        self.flush();
+        assert!(!self.gateway.known.holder.lingers());
+    }
+}
+
+fn answers(n: usize) -> VecDeque<Step> {
+    (0..n).map(|_| answer()).collect()
+}
+
+fn short() -> Value {
+    body(json!({ "max_tokens": 10 }))
+}
+
+#[test]
+fn a_hard_budget_refuses_what_it_does_not_cover_and_counts_what_was_used() {
+    let mut world = world(answers(9));
+    let account = world.budget(Unit::Usd, 1_000_000);
+    let mut got = world.ask(&short());
+    let mut served = 0;
+    while got.status == 200 {
+        served += 1;
+        assert_eq!(got.headers.len(), 0);
+        world.settle_down();
+        let meter = world.meter(&account, "limit");
+        assert_eq!((meter.spent, meter.held), (served * 140_000, 0));
+        got = world.ask(&short());
+    }
+    assert_eq!(got.code(), (402, "key_limit_reached".to_owned()));
+    let metadata = &got.error()["metadata"];
+    assert_eq!(metadata["error_type"], "payment_required");
+    assert_eq!((&metadata["limit_usd"], &metadata["remaining_usd"]), (&json!(0.001), &json!(0.00058)));
+    assert_eq!((&metadata["account"]["kind"], &metadata["resets_at"]), (&json!("key"), &Value::Null));
+    assert_eq!(served, 3, "the fourth might have cost more than what is left");
+    assert_eq!(world.sent.len(), 3);
+}
+
+#[test]
+fn every_level_has_to_pass() {
+    for kind in [AccountKind::Organization, AccountKind::Workspace, AccountKind::Key] {
+        let mut world = world(answers(1));
+        let [org, workspace, key] = keys::record(&world.account, &world.hash()).unwrap().unwrap().accounts();
+        let tight = [&org, &workspace, &key].into_iter().find(|account| account.kind == kind).unwrap().clone();
+        for account in [org, workspace, key] {
+            let limit = if account.kind == kind { 1_000 } else { 1_000_000_000 };
+            world.define(&Terms::budget(account, "usd/monthly", Unit::Usd, Period::Monthly, limit));
+        }
+        let got = world.ask(&short());
+        assert_eq!(got.code(), (402, "budget_exceeded".to_owned()));
+        assert_eq!(got.error()["metadata"]["account"]["kind"], tight.kind.name());
+        assert!(got.error()["metadata"]["resets_at"].is_string());
+        assert!(world.sent.is_empty());
+        world.now = world.now.plus(6_000);
+        world.settle_down();
+    }
+}
+
+#[test]
+fn a_soft_budget_counts_and_refuses_nothing() {
+    let mut world = world(answers(3));
+    let account = world.key_account();
+    world.define(&Terms { hard: false, ..Terms::budget(account.clone(), "b", Unit::Usd, Period::Daily, 1) });
+    for _ in 0..3 {
+        assert_eq!(world.ask(&short()).status, 200);
+    }
+    world.settle_down();
+    assert_eq!(world.meter(&account, "b").spent, 420_000);
+}
+
+#[test]
+fn tokens_are_a_budget_too() {
+    let mut world = world(answers(2));
+    let account = world.budget(Unit::Tokens, 300);
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    assert_eq!(world.meter(&account, "limit").spent, 120);
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    let got = world.ask(&short());
+    assert_eq!((got.status, &got.error()["metadata"]["limit_tokens"]), (402, &json!(300)));
+}
+
+#[test]
+fn requests_per_minute_are_refused_with_429_until_the_window_ends() {
+    let mut world = world(answers(4));
+    let account = world.key_account();
+    world.define(&Terms::rate(account, "requests_per_minute", Unit::Requests, Period::Seconds(60), 2));
+    assert_eq!((world.ask(&short()).status, world.ask(&short()).status), (200, 200));
+    let got = world.ask(&short());
+    assert_eq!(got.code(), (429, "rate_limit_exceeded".to_owned()));
+    assert_eq!((&*got.headers["x-ratelimit-limit"], &*got.headers["x-ratelimit-remaining"]), ("2", "0"));
+    let wait: i64 = got.headers["retry-after"].parse().unwrap();
+    assert!((55..=60).contains(&wait), "{wait}");
+    world.settle_down();
+    assert_eq!(world.ask(&short()).status, 429);
+    world.now = world.now.plus(wait * 1_000);
+    assert_eq!(world.ask(&short()).status, 200);
+}
+
+#[test]
+fn parallel_requests_come_back_when_they_end() {
+    let mut world = world(answers(1));
+    let account = world.key_account();
+    world.define(&Terms::rate(account.clone(), "max_parallel", Unit::Parallel, Period::Lifetime, 1));
+    let first = world.begin(&short());
+    assert!(matches!(first, Effect::Fetch(_)));
+    let Effect::Fetch(call) = first else { panic!() };
+    assert_eq!(world.ask(&short()).code().0, 429);
+    world.gateway.abandon(call.exchange, world.now);
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    assert_eq!((world.meter(&account, "max_parallel").held, world.meter(&account, "max_parallel").spent), (0, 0));
+}
+
+#[test]
+fn an_unpriced_model_is_refused_where_a_budget_is_charged() {
+    let mut world = world(answers(1));
+    let key = model_key("test/m");
+    let unpriced = world.kv[&key].replace("\"pricing\"", "\"tag\":\"x\",\"was\"");
+    let mut tree: Value = serde_json::from_str(&unpriced).unwrap();
+    for endpoint in tree["model"]["endpoints"].as_array_mut().unwrap() {
+        endpoint.as_object_mut().unwrap().remove("was");
+        endpoint.as_object_mut().unwrap().remove("tag");
+    }
+    world.kv.insert(key, tree.to_string());
+    world.budget(Unit::Usd, 1_000_000_000);
+    assert_eq!(world.ask(&short()).code(), (400, "model_unpriced".to_owned()));
+}
+
+#[test]
+fn who_is_stopped_is_not_served() {
+    let mut world = world(answers(1));
+    let run = AccountRef::new(AccountKind::Session, "run-1");
+    book::stop(&world.account, &run, true, world.now).unwrap();
+    let got = world.ask(&body(json!({ "session_id": "run-1" })));
+    assert_eq!(got.code(), (403, "stopped".to_owned()));
+    assert_eq!(world.ask(&body(json!({ "session_id": "run-2" }))).status, 200);
+}
+
+#[test]
+fn end_users_get_the_budget_that_all_of_them_have() {
+    let mut world = world(answers(3));
+    let all = AccountRef::default_of(AccountKind::User);
+    world.define(&Terms::budget(all, "usd/daily", Unit::Usd, Period::Daily, 600_000));
+    assert_eq!(world.ask(&body(json!({ "user": "ann", "max_tokens": 10 }))).status, 200);
+    world.settle_down();
+    let got = world.ask(&body(json!({ "user": "ann", "max_tokens": 10 })));
+    assert_eq!((got.status, &got.error()["metadata"]["account"]["id"]), (402, &json!("ann")));
+    assert_eq!(world.meter(&AccountRef::new(AccountKind::User, "ann"), "usd/daily").spent, 140_000);
+    assert_eq!(world.ask(&body(json!({ "user": "bob", "max_tokens": 10 }))).status, 200);
+    assert_eq!(world.ask(&body(json!({ "max_tokens": 10 }))).status, 200, "who names no user has none of it");
+}
+
+#[test]
+fn without_the_account_budgets_close_unless_their_owner_lets_them_open() {
+    for fail_open in [false, true] {
+        let mut world = world(answers(2));
+        let account = world.key_account();
+        let terms = Terms::rate(account, "requests_per_minute", Unit::Requests, Period::Seconds(60), 1_000);
+        world.define(&Terms { fail_open, ..terms });
+        assert_eq!(world.ask(&short()).status, 200);
+        world.settle_down();
+        world.account_down = true;
+        let got = world.ask(&short());
+        assert_eq!(got.status, if fail_open { 200 } else { 503 }, "{}", got.text);
+    }
+}
+
+#[test]
+fn the_longest_answer_is_what_the_budget_covers() {
+    let mut world = world(answers(3));
+    // Enough for the prompt and a bit of an answer.
+    for _ in 0..2 {
+        assert_eq!(world.ask(&body(json!({ "max_tokens": 16 }))).status, 200);
+    }
+    world.settle_down();
+    // What is seen now: answers of 20 tokens, so 94 are likely; 5,000 are asked for.
+    world.budget(Unit::Usd, 100 * PROMPT_NANO * 2 + 94 * COMPLETION_NANO + 100_000);
+    world.gateway.known.forget();
+    let got = world.ask(&body(json!({ "max_tokens": 5_000 })));
+    assert_eq!(got.status, 200, "{}", got.text);
+    assert_eq!(world.sent.last().unwrap().body["max_tokens"], 94);
+}
+
+#[test]
+fn a_stream_grows_its_share_and_ends_when_it_cannot() {
+    for (limit, whole) in [(20_000_000_i64, true), (5_000_000, false)] {
+        let long: String = "x".repeat(600);
+        let mut chunks = vec![role()];
+        chunks.extend((0..10).map(|_| chunk(json!({ "content": long }), None)));
+        chunks.push(chunk(json!({}), Some("stop")));
+        chunks.push("data: [DONE]\n\n".to_owned());
+        let mut world = world([answer(), Step::Stream(chunks, StreamEnd::Closed)]);
+        assert_eq!(world.ask(&body(json!({}))).status, 200);
+        world.settle_down();
+        let account = world.budget(Unit::Usd, limit);
+        world.gateway.known.forget();
+        let got = world.ask(&body(json!({ "stream": true })));
+        assert!(world.sent.last().unwrap().body.get("max_tokens").is_none());
+        let reasons: Vec<Value> =
+            got.chunks().iter().map(|chunk| chunk["choices"][0]["finish_reason"].clone()).collect();
+        assert!(reasons.contains(&json!(if whole { "stop" } else { "length" })), "{reasons:?}");
+        assert!(got.text.ends_with("data: [DONE]\n\n"));
+        assert_eq!(got.progress.contains(&Progress::Cut), !whole);
+        world.settle_down();
+        let meter = world.meter(&account, "limit");
+        assert!(meter.spent <= limit && meter.held == 0, "{meter:?}");
+    }
+}
+
+#[test]
+fn with_traffic_flowing_nobody_is_asked() {
+    let mut world = world(answers(200));
+    let account = world.budget(Unit::Usd, 10_000_000_000);
+    world.define(&Terms::rate(account, "requests_per_minute", Unit::Requests, Period::Seconds(60), 1_000_000));
+    let mut asked = 0;
+    for n in 0..200 {
+        world.now = world.now.plus(20);
+        let before = world.now;
+        assert_eq!(world.ask(&short()).status, 200);
+        // A look-up takes ten milliseconds here.
+        asked += i32::from(world.now.since(before) > 20 && n > 0);
+        world.flush();
+    }
+    assert!(asked <= 10, "{asked} of 200");
+}
