@@ -1,6 +1,9 @@
 // Makes the workerd config that runs the gateway on one machine: the gateway as it was built, the
 // stores worker for its KV, D1 and queue bindings, and its Durable Objects on local disk.
 //
+// Several processes on one machine: one keeps the data and opens a door to it (a folder of Unix
+// sockets), the others have no data of their own and use its stores and objects through that door.
+//
 // What wrangler.toml says is read from there (bindings, queue settings, compatibility), so nothing is
 // configured twice. Secrets are named here and taken from workerd's environment; the file on disk
 // holds none.
@@ -14,63 +17,107 @@ export const readWrangler = (file) => parse(readFileSync(file, "utf8"));
 
 // The text of the config.
 //   root       the project, for runtime/ and the migrations
-//   build      folder with worker.mjs and its .wasm
+//   build      folder with worker.mjs, what else it imports, and its .wasm
 //   wrangler   wrangler.toml, parsed
 //   file       where the config will be written: it names other files relative to itself
 //   disk       folder for the Durable Objects
 //   host, port where to listen
 //   secrets    names of environment variables to bind as they are
-export function workerdConfig({ root, build, wrangler, file, disk, host, port, secrets }) {
+//   door       folder in which to open the door for other processes, if any
+//   through    folder with another process's door; instead of `disk`
+export function workerdConfig({ root, build, wrangler, file, disk, host, port, secrets, door, through }) {
   const embed = (path) => `embed ${text(relative(resolve(file, ".."), path).split(sep).join("/"))}`;
-  const storage = `durableObjectStorage = (localDisk = "disk"),`;
-  const compatibility = (date, flags) =>
-    `compatibilityDate = ${text(date)}, compatibilityFlags = ${list(flags.map(text))},`;
-  const date = wrangler.compatibility_date;
+  const worker = (name, modules, flags, rest) => `(name = ${text(name)}, worker = (
+      modules = ${list(modules.map(({ name, kind = "esModule", path }) => `(name = ${text(name)}, ${kind} = ${embed(path)})`))},
+      compatibilityDate = ${text(wrangler.compatibility_date)}, compatibilityFlags = ${list(flags.map(text))},
+      ${rest.join(",\n      ")},
+    ))`;
+  const runtime = (...names) => names.map((name) => ({ name, path: join(root, "runtime", name) }));
+  const onDisk = `durableObjectStorage = (localDisk = "disk")`;
+  const sockets = [`(name = "http", address = ${text(`${host.includes(":") ? `[${host}]` : host}:${port}`)}, http = (), service = "gateway")`];
+
+  const gateway = ({ bindings, storage = [] }) => worker("gateway", gatewayModules(build), wrangler.compatibility_flags ?? [], [
+    `bindings = ${list([...bindings, ...gatewayVariables(wrangler, secrets)])}`, `globalOutbound = "public"`, ...storage,
+  ]);
+  const here = () => [
+    gateway({
+      bindings: [...storeBindings(wrangler, store), ...objectBindings(wrangler)],
+      storage: [`durableObjectNamespaces = ${list(gatewayClasses(wrangler).map((name) => namespace(name, `sluice-${name}`)))}`, onDisk],
+    }),
+    worker("stores", runtime(...STORES), ["service_binding_extra_handlers"], [
+      `bindings = ${list(storesBindings(root, wrangler))}`,
+      `durableObjectNamespaces = ${list(["KvStore", "D1Store", "QueueStore"].map((name) => namespace(name, `sluice-${name}`, true)))}`,
+      onDisk,
+    ]),
+    `(name = "disk", disk = (path = ${text(disk)}, writable = true))`,
+  ];
+  const elsewhere = () => [
+    gateway({ bindings: [...storeBindings(wrangler, (kind, name) => text(`${kind} ${name}`)), ...objectBindings(wrangler, "objects")] }),
+    worker("objects", runtime("objects.mjs"), [], [
+      `bindings = [(name = "DOOR", service = "door")]`,
+      `durableObjectNamespaces = ${list(gatewayClasses(wrangler).map((name) => namespace(name, `remote-${name}`)))}`,
+      `durableObjectStorage = (inMemory = void)`,
+    ]),
+    ...storesUsed(wrangler).map(([kind, name]) => remote(`${kind} ${name}`, through, socketOf(kind, name))),
+    remote("door", through, OBJECTS_SOCKET),
+  ];
+  const services = through === undefined ? here() : elsewhere();
+  if (door !== undefined) {
+    services.push(worker("door", runtime("door.mjs"), [], [`bindings = ${list(objectBindings(wrangler, "gateway"))}`]));
+    sockets.push(socket(door, OBJECTS_SOCKET, text("door")), ...storesUsed(wrangler).map(([kind, name]) => socket(door, socketOf(kind, name), store(kind, name))));
+  }
   return `# Written at every start; changes are lost.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
-    (name = "gateway", worker = (
-      modules = ${list(gatewayModules(build).map(({ name, kind, path }) => `(name = ${text(name)}, ${kind} = ${embed(path)})`))},
-      ${compatibility(date, wrangler.compatibility_flags ?? [])}
-      bindings = ${list(gatewayBindings(wrangler, secrets))},
-      globalOutbound = "public",
-      durableObjectNamespaces = ${list(gatewayClasses(wrangler).map((name) => namespace(name, `sluice-${name}`)))},
-      ${storage}
-    )),
-    (name = "stores", worker = (
-      modules = ${list(STORES.map((name) => `(name = ${text(name)}, esModule = ${embed(join(root, "runtime", name))})`))},
-      ${compatibility(date, ["service_binding_extra_handlers"])}
-      bindings = ${list(storesBindings(root, wrangler))},
-      durableObjectNamespaces = ${list(["KvStore", "D1Store", "QueueStore"].map((name) => namespace(name, `sluice-${name}`, true)))},
-      ${storage}
-    )),
+    ${services.join(",\n    ")},
     # What a request may reach: the Internet; and private addresses only for providers that say so.
     (name = "public", network = (allow = ["public"], tlsOptions = (trustBrowserCas = true))),
     (name = "private", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
-    (name = "disk", disk = (path = ${text(disk)}, writable = true)),
   ],
-  sockets = [(name = "http", address = ${text(`${host.includes(":") ? `[${host}]` : host}:${port}`)}, http = (), service = "gateway")],
+  sockets = ${list(sockets)},
 );
 `;
 }
 
+// The door's sockets, by file name: one to the objects, and one to each store.
+const OBJECTS_SOCKET = "objects";
+const socketOf = (kind, name) => `${kind}-${name}`;
+const socket = (folder, name, service) => `(name = ${text(name)}, address = ${text(`unix:${join(folder, name)}`)}, http = (), service = ${service})`;
+const remote = (service, folder, name) => `(name = ${text(service)}, external = (address = ${text(`unix:${join(folder, name)}`)}, http = ()))`;
+
 function gatewayModules(build) {
-  const wasm = readdirSync(build).filter((name) => name.endsWith(".wasm"));
+  const others = readdirSync(build).filter((name) => /\.(wasm|mjs)$/.test(name) && name !== "worker.mjs").sort();
+  return ["worker.mjs", ...others].map((name) => ({ name, kind: name.endsWith(".wasm") ? "wasm" : "esModule", path: join(build, name) }));
+}
+
+// [kind, name] of each store that a binding uses.
+function storesUsed({ kv_namespaces = [], d1_databases = [], queues = {} }) {
   return [
-    { name: "worker.mjs", kind: "esModule", path: join(build, "worker.mjs") },
-    ...wasm.map((name) => ({ name, kind: "wasm", path: join(build, name) })),
+    ...kv_namespaces.map(({ binding }) => ["KV", binding]),
+    ...d1_databases.map(({ binding }) => ["D1", binding]),
+    ...(queues.producers ?? []).map(({ queue }) => ["QUEUE", queue]),
   ];
 }
 
-function gatewayBindings(wrangler, secrets) {
-  const { kv_namespaces = [], d1_databases = [], queues = {}, durable_objects = {}, vars = {} } = wrangler;
+// `service(kind, name)`: what serves that store.
+function storeBindings({ kv_namespaces = [], d1_databases = [], queues = {} }, service) {
   return [
-    ...kv_namespaces.map(({ binding }) => `(name = ${text(binding)}, kvNamespace = ${store("KV", binding)})`),
-    ...d1_databases.map(({ binding }) => `(name = ${text(binding)}, wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [(name = "fetcher", service = ${store("D1", binding)})]))`),
-    ...(queues.producers ?? []).map(({ binding, queue }) => `(name = ${text(binding)}, queue = ${store("QUEUE", queue)})`),
-    ...(durable_objects.bindings ?? []).map(({ name, class_name }) => `(name = ${text(name)}, durableObjectNamespace = ${text(class_name)})`),
+    ...kv_namespaces.map(({ binding }) => `(name = ${text(binding)}, kvNamespace = ${service("KV", binding)})`),
+    ...d1_databases.map(({ binding }) => `(name = ${text(binding)}, wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [(name = "fetcher", service = ${service("D1", binding)})]))`),
+    ...(queues.producers ?? []).map(({ binding, queue }) => `(name = ${text(binding)}, queue = ${service("QUEUE", queue)})`),
+  ];
+}
+
+// Of the classes in `service`, if they are not the worker's own.
+function objectBindings({ durable_objects = {} }, service) {
+  const where = (className) => (service === undefined ? text(className) : `(className = ${text(className)}, serviceName = ${text(service)})`);
+  return (durable_objects.bindings ?? []).map(({ name, class_name }) => `(name = ${text(name)}, durableObjectNamespace = ${where(class_name)})`);
+}
+
+function gatewayVariables({ vars = {} }, secrets) {
+  return [
     ...Object.entries(vars)
       .filter(([name]) => !secrets.includes(name))
       .map(([name, value]) => typeof value === "string" ? `(name = ${text(name)}, text = ${text(value)})` : `(name = ${text(name)}, json = ${text(JSON.stringify(value))})`),

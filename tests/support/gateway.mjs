@@ -16,7 +16,7 @@ export function leaks(text) {
   return [...CANARIES.filter((word) => text.includes(word)), ...(text.match(/sk-sl-v1-[0-9A-Za-z]{40,}/g) ?? [])];
 }
 
-function assertNoLeak(log) {
+export function assertNoLeak(log) {
   const found = leaks(log);
   if (found.length > 0) throw new Error(`the gateway's log holds ${found.join(", ")}:\n${log}`);
 }
@@ -80,7 +80,7 @@ export async function startWorkerd({ demo = false, state = scratch(), vars = {} 
   };
 }
 
-async function healthy(url) {
+export async function healthy(url) {
   try {
     const response = await fetch(`${url}/health`);
     await response.arrayBuffer();
@@ -92,7 +92,7 @@ async function healthy(url) {
 }
 
 // D1 as it stands on disk. A copy is read: a reader's locks would be in workerd's way.
-async function readD1(state, sql) {
+export async function readD1(state, sql) {
   const { DatabaseSync } = await import("node:sqlite");
   const folder = join(state, "do", "sluice-D1Store");
   const file = readdirSync(folder).map((name) => join(folder, name)).find((name) => name.endsWith(".sqlite") && !name.endsWith("metadata.sqlite"));
