@@ -21,6 +21,7 @@ export const suites = [
   { name: "catalog", what: "the catalog builder", needs: ["python"], count: "unittest", run: ({ python }) => [python, ["-m", "unittest", "discover", "-s", "tests/catalog"]] },
   node("runtime", "embedded stores and the supervisor", ["packages"]),
   node("worker", "the built gateway in workerd and Miniflare, over a scripted provider"),
+  node("budgets", "several processes over one account, before a provider that keeps its own bill"),
   node("clients", "the vendors' SDKs in Node, against the demo"),
   {
     name: "python", what: "the vendors' SDKs in Python, against the demo", needs: ["packages", "build", "sdks"], count: "unittest",
