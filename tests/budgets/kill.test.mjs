@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nanoOf, openBank, sum } from "../support/bank.mjs";
-import { eventually, pause } from "../support/common.mjs";
+import { pause } from "../support/common.mjs";
 
 const LIMIT = nanoOf(1);
 // A silent process is given up after 45 s (src/account/commit.rs); the rest is for a busy machine.
@@ -31,13 +31,11 @@ test("$1.00, 200 calls at a time over four processes, one of which is killed", a
     assert.ok(cut > 0 && broken.length > 0, "streams ran when the process was killed");
     assert.ok(billed <= LIMIT, `${billed} nano-dollars were billed`);
 
-    const standing = await eventually("nothing is held", async () => {
-      const standing = await bank.standing(key);
-      return standing.held_usd === 0 ? standing : undefined;
-    }, GIVEN_UP_WITHIN_S);
-    const used = LIMIT - nanoOf(standing.limit_remaining);
+    const { spent, unsettled, remaining } = await bank.settled(key, GIVEN_UP_WITHIN_S);
+    const used = LIMIT - remaining;
     assert.ok(used >= billed && used <= LIMIT, `${used} count as used, ${billed} were billed`);
     assert.ok(used >= 0.95 * LIMIT, `${used} nano-dollars are used up or lost with the process`);
+    assert.equal(spent + unsettled, used);
 
     // Of what was answered whole, no more than the last moments of the dead process are missing.
     const whole = answers.filter(({ status, done }) => status === 200 && done);

@@ -18,12 +18,13 @@ export const nanoOf = (usd) => Math.round(usd * 1e9);
 // They do not divide a budget.
 export const PRICES = { prompt: "0.00000237", completion: "0.0000113" };
 const MOST_TOKENS = 400;
+const PATIENT = { first_token: 60_000, idle: 60_000, total: 120_000 };
 const AT_ONCE = 200;
 
 export async function openBank(options) {
   const [cluster, provider] = await Promise.all([startCluster(options), startBillingProvider()]);
   const bank = new Bank(cluster, provider);
-  await bank.world.provider("bank");
+  await bank.world.provider("bank", { timeouts_ms: PATIENT });
   return bank;
 }
 
@@ -59,8 +60,24 @@ class Bank {
     return { key, hash: data.hash };
   }
 
+  // How the key's limit stands: {limit, spent, held, remaining, unsettled}.
   async standing({ hash }) {
-    return (await this.admin("GET", `/keys/${hash}`)).data;
+    const { data } = await this.admin("GET", `/budgets?account=key:${hash}`);
+    const row = data.find(({ name }) => name === "limit");
+    return Object.fromEntries(["limit", "spent", "held", "remaining", "unsettled"].map((name) => [name, nanoOf(row[name])]));
+  }
+
+  // The same, once nothing of it is held.
+  settled(key, seconds = 15) {
+    return eventually("nothing is held", async () => {
+      const standing = await this.standing(key);
+      return standing.held === 0 ? standing : undefined;
+    }, seconds);
+  }
+
+  // What the key itself says that it has spent.
+  async usage({ hash }) {
+    return nanoOf((await this.admin("GET", `/keys/${hash}`)).data.usage);
   }
 
   // One call by way of a node, answered or broken: {status, id, nano, done, error, headers, text, at}.
@@ -103,7 +120,7 @@ class Bank {
   // What the records say of a key, once there are `count` of them.
   records({ hash }, count, seconds = 20) {
     return eventually(`${count} records`, async () => {
-      const rows = await this.cluster.rows(`SELECT id, cost_nano AS nano, estimated, outcome, price_version, completion_tokens FROM generations WHERE key_hash = '${hash}' AND cost_nano IS NOT NULL`);
+      const rows = await this.cluster.rows(`SELECT id, upstream_id, cost_nano AS nano, estimated, outcome, price_version, completion_tokens FROM generations WHERE key_hash = '${hash}' AND cost_nano IS NOT NULL`);
       return rows.length >= count ? rows : undefined;
     }, seconds);
   }
