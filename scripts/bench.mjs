@@ -8,14 +8,15 @@ const usage = `npm run bench -- [options]
   --seconds S      length of a cell (default 1.6)
   --quick          2 short rounds, Sluice and the JS floor only, docs not written
   --only a,b       scenarios: json-c1 json-c16 prompt-32k prompt-1m sse-c1 sse-paced sse-burst
-  --targets a,b    targets: sluice sluice-native floor-js floor-wasm portkey-workerd portkey-node litellm nginx
+  --targets a,b    targets: sluice sluice-budgets sluice-native floor-js floor-wasm portkey-workerd portkey-node litellm nginx
   --out DIR        where benchmarks.md and benchmarks.svg go (default docs; with a choice of scenarios or targets: nowhere)
+  --budgets        what budgets ask of the Account object instead, and how much it takes
   --variants       compare ways for a worker to relay a stream instead
 `;
 
 const options = {
   rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean" }, only: { type: "string" },
-  targets: { type: "string" }, out: { type: "string" }, variants: { type: "boolean" }, help: { type: "boolean" },
+  targets: { type: "string" }, out: { type: "string" }, budgets: { type: "boolean" }, variants: { type: "boolean" }, help: { type: "boolean" },
 };
 
 let chosen;
@@ -46,6 +47,10 @@ async function main() {
     await variants({ rounds, seconds });
     return 0;
   }
+  if (chosen.budgets) {
+    const { budgets } = await import("../bench/lib/budgets.mjs");
+    return budgets({ seconds: chosen.quick ? 5 : 20 });
+  }
   const { bench } = await import("../bench/lib/bench.mjs");
   const partial = chosen.quick || chosen.only || chosen.targets;
   return bench({
@@ -53,7 +58,7 @@ async function main() {
     seconds,
     warmup: chosen.quick ? 0.15 : 0.3,
     only: list(chosen.only),
-    targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-native", "floor-js"] : undefined),
+    targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-budgets", "sluice-native", "floor-js"] : undefined),
     out: chosen.out ?? (partial ? undefined : "docs"),
   });
 }

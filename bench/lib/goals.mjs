@@ -26,6 +26,7 @@ export const goals = [
   { title: "chunk delay p50, cost edited in, to the JS floor", at: against("sse-paced delay", "sluice", "floor-js"), most: 1.5, unit: "x" },
   { title: "CPU per request, 32 KB prompt, to the JS floor", at: against("prompt-32k cpu", "sluice", "floor-js"), most: 1.55, unit: "x" },
   { title: "CPU per request, 1 MB prompt, to the JS floor", at: against("prompt-1m cpu", "sluice", "floor-js"), most: 1.6, unit: "x" },
+  { title: "CPU per request, 16 connections, budgets on three levels, to Sluice without", at: against("json-c16 cpu", "sluice-budgets", "sluice"), most: 1.15, unit: "x" },
   { title: "worker, compressed", at: ({ targets }) => (targets.find(({ id }) => id === "sluice")?.size?.gzip ?? NaN) / 1024, most: 1024, unit: "KB" },
   { title: "first request of a fresh process, to the JS floor", at: (result) => firstRequest("sluice")(result) / firstRequest("floor-js")(result), most: 2, unit: "x" },
   { title: "memory after the run, to the JS floor", at: ({ memory }) => memory.sluice / memory["floor-js"], most: 1.4, unit: "x" },

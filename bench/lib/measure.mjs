@@ -15,9 +15,8 @@ export async function warm(mock, targets, chosen, seconds) {
   }
 }
 
-/** A target that exists for streams only (a mode of another one) takes no part in the other scenarios. */
 function takes(target, scenario) {
-  return !target.streamsOnly || scenario.stream;
+  return target.scenarios?.includes(scenario.id) ?? true;
 }
 
 /** Rows {round, scenario, target, cell}. Direct comes first in each round, then the targets, back and forth by round. */

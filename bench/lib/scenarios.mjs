@@ -5,9 +5,9 @@ export const scenarios = [
   { id: "json-c16", title: "short JSON, 16 connections", load: { connections: 16 } },
   { id: "prompt-32k", title: "32 KB prompt, 8 connections", load: { connections: 8, "prompt-bytes": 32 << 10 } },
   { id: "prompt-1m", title: "1 MB prompt, 2 connections", load: { connections: 2, "prompt-bytes": 1 << 20 } },
-  { id: "sse-c1", title: "one stream, 10 chunks 5 ms apart", load: { connections: 1, chunks: 10, "every-us": 5000 }, stream: true },
-  { id: "sse-paced", title: "16 streams, 100 chunks 5 ms apart", load: { connections: 16, chunks: 100, "every-us": 5000 }, stream: true },
-  { id: "sse-burst", title: "4 streams, 1000 chunks at once", load: { connections: 4, chunks: 1000, "every-us": 0 }, stream: true },
+  { id: "sse-c1", title: "one stream, 10 chunks 5 ms apart", load: { connections: 1, chunks: 10, "every-us": 5000 } },
+  { id: "sse-paced", title: "16 streams, 100 chunks 5 ms apart", load: { connections: 16, chunks: 100, "every-us": 5000 } },
+  { id: "sse-burst", title: "4 streams, 1000 chunks at once", load: { connections: 4, chunks: 1000, "every-us": 0 } },
 ];
 
 const perRequest = (cell) => cell.cpu_us / cell.requests;

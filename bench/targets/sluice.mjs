@@ -1,5 +1,6 @@
 // Sluice as `npm run serve` starts it, the full path: key check, routing, metering, usage event. Its state is fresh,
-// its provider and model are registered through the admin API, and the process measured is workerd.
+// its provider and model are registered through the admin API, and the process measured is workerd. `sluiceBudgets`
+// is a second one, with a state of its own, where every request is charged to budgets and limits on three levels.
 
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -10,11 +11,21 @@ import { size } from "../lib/workerd.mjs";
 
 const serve = join(root, "scripts", "serve.mjs");
 const node = join(root, "node_modules", ".bin", "node");
-const state = join(work("build", "sluice"), "state");
 const model = "bench/model";
 
 /** The prepared gateway with the command line and environment of its workerd. */
 let bare;
+
+const stateOf = (id) => join(work("build", id), "state");
+
+/** A gateway as the command starts it, prepared for the mock in a fresh state. */
+export async function prepared(id, mock) {
+  const state = stateOf(id);
+  rmSync(state, { recursive: true, force: true });
+  const gateway = await launch(id, state);
+  await register(gateway, mock);
+  return gateway;
+}
 
 export const sluice = {
   id: "sluice",
@@ -24,10 +35,7 @@ export const sluice = {
 
   /** Makes a fresh state with the mock as the only provider. */
   async prepare({ mock }) {
-    if (!existsSync(serve)) throw new Unavailable("scripts/serve.mjs is not there yet");
-    rmSync(state, { recursive: true, force: true });
-    const gateway = await launch();
-    await register(gateway, mock);
+    const gateway = await prepared("sluice", mock);
     bare = { ...gateway, ...commandOf(gateway.pid) };
     await gateway.stop();
   },
@@ -41,7 +49,7 @@ export const sluice = {
   },
 
   async start() {
-    const gateway = await launch();
+    const gateway = await launch("sluice", stateOf("sluice"));
     return {
       port: gateway.port,
       pid: gateway.pid,
@@ -53,17 +61,31 @@ export const sluice = {
   },
 };
 
+/** Another process, whose requests are charged to budgets and limits on three levels; none is near its end. */
+export const sluiceBudgets = {
+  id: "sluice-budgets",
+  title: "Sluice, budgets",
+  note: "as Sluice, with budgets of key, workspace and organization, and limits of requests, tokens and parallel requests",
+  scenarios: ["json-c1", "json-c16", "sse-paced"],
+
+  async start({ mock }) {
+    const gateway = await prepared("sluice-budgets", mock);
+    await limit(gateway);
+    return { port: gateway.port, pid: gateway.pid, request: request(gateway), stop: gateway.stop };
+  },
+};
+
 /** The same process, asked for streams as the provider sends them. */
 export const sluiceNative = {
   id: "sluice-native",
   title: "Sluice, native streams",
   note: "the same process, streams passed on unedited at the request's wish (`X-Sluice-Stream: native`)",
-  streamsOnly: true,
+  scenarios: ["sse-c1", "sse-paced", "sse-burst"],
   modeOf: "sluice",
   mode: (running) => ({ ...running, request: { ...running.request, headers: [...running.request.headers, "x-sluice-stream: native"] } }),
 };
 
-const request = ({ credentials }) => ({
+export const request = ({ credentials }) => ({
   path: "/v1/chat/completions",
   model,
   headers: [`authorization: Bearer ${credentials.inference_key}`],
@@ -75,15 +97,15 @@ function commandOf(pid) {
   return { command: read("cmdline"), env: Object.fromEntries(env) };
 }
 
-async function launch() {
+async function launch(name, state) {
   const port = await freePort();
   const files = { credentials: join(state, "credentials.json"), pid: join(state, "gateway.pid") };
   rmSync(files.pid, { force: true });
   const env = { ...process.env, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: "0" };
   for (const name of Object.keys(env)) if (/_API_KEY$/.test(name)) delete env[name];
-  const child = spawn("sluice", node, [serve], { role: "target", env });
+  const child = spawn(name, node, [serve], { role: "target", env });
   // The first start may build the gateway; its workerd opens the port.
-  await until(child, "sluice", async () => existsSync(files.credentials) && existsSync(files.pid) && await accepts(port), 600);
+  await until(child, name, async () => existsSync(files.credentials) && existsSync(files.pid) && await accepts(port), 600);
   const pid = Number(readFileSync(files.pid, "utf8"));
   const credentials = JSON.parse(readFileSync(files.credentials, "utf8"));
   return { port, pid, credentials, stop: () => end(child, pid) };
@@ -96,28 +118,19 @@ async function end(child, pid) {
   if (existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
 }
 
-async function register({ port, credentials }, mock) {
-  const url = `http://127.0.0.1:${port}`;
-  for (let tries = 0; !(await answers(`${url}/health`)); tries++) {
+async function register(gateway, mock) {
+  for (let tries = 0; !(await answers(`http://127.0.0.1:${gateway.port}/health`)); tries++) {
     if (tries > 100) throw new Unavailable("GET /health does not answer 200");
     await sleep(100);
   }
-  const put = async (resource, body) => {
-    const answer = await fetch(`${url}/v1/admin/${resource}`, {
-      method: "PUT",
-      headers: { authorization: `Bearer ${credentials.management_key}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    if (!answer.ok) throw new Unavailable(`PUT /v1/admin/${resource} answered ${answer.status}: ${await answer.text()}`);
-  };
-  await put("providers/mock", {
+  await admin(gateway, "PUT", "admin/providers/mock", {
     name: "Mock",
     dialect: "openai",
     base_url: `${mock.url}/v1`,
     credential: { type: "bearer", value: "sk-bench" },
     allow_private_network: true,
   });
-  await put(`models/${model}`, {
+  await admin(gateway, "PUT", `admin/models/${model}`, {
     name: "Bench",
     context_length: 1_000_000,
     endpoints: [{
@@ -128,4 +141,31 @@ async function register({ port, credentials }, mock) {
       max_completion_tokens: 16_384,
     }],
   });
+}
+
+const AMPLE_USD = 1_000_000;
+const AMPLE = 1_000_000_000;
+
+/** Budgets and limits that every request is charged to, and that no benchmark uses up. */
+export async function limit(gateway) {
+  const { data: keys } = await admin(gateway, "GET", "keys");
+  const { hash } = keys.find(({ name }) => name === "default");
+  await admin(gateway, "PATCH", `keys/${hash}`, {
+    limit: AMPLE_USD, rate_limit: { requests_per_minute: AMPLE, tokens_per_minute: AMPLE, max_parallel: 100_000 },
+  });
+  await admin(gateway, "PUT", "workspaces/default/budgets/monthly", { limit_usd: AMPLE_USD });
+  await admin(gateway, "POST", "budgets", { account: { kind: "organization", id: "default" }, limit_usd: AMPLE_USD, interval: "lifetime" });
+  return `key:${hash}`;
+}
+
+/** A management call; a refusal is a reason to leave the target out. */
+export async function admin({ port, credentials }, method, resource, body) {
+  const answer = await fetch(`http://127.0.0.1:${port}/v1/${resource}`, {
+    method,
+    headers: { authorization: `Bearer ${credentials.management_key}`, "content-type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Unavailable(`${method} /v1/${resource} answered ${answer.status}: ${text}`);
+  return JSON.parse(text);
 }

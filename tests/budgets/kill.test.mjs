@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nanoOf, openBank, sum } from "../support/bank.mjs";
-import { pause } from "../support/common.mjs";
+import { eventually, pause } from "../support/common.mjs";
 
 const LIMIT = nanoOf(1);
 // A silent process is given up after 45 s (src/account/commit.rs); the rest is for a busy machine.
@@ -19,8 +19,8 @@ test("$1.00, 200 calls at a time over four processes, one of which is killed", a
     const answers = await bank.spend(key, model, {
       during: async (wave) => {
         if (wave !== 1) return;
-        await pause(200);
-        cut = bank.provider.asked(model).filter(({ streamed, sent, wanted, closed }) => streamed && !closed && sent > 0 && sent < wanted).length;
+        const running = () => bank.provider.asked(model).filter(({ streamed, sent, wanted, closed }) => streamed && !closed && sent > 0 && sent < wanted).length;
+        cut = await eventually("many streams run", () => running() > 20 && running(), 5);
         await victim.kill();
         await pause(500);
         await victim.start();
@@ -35,7 +35,7 @@ test("$1.00, 200 calls at a time over four processes, one of which is killed", a
     const used = LIMIT - remaining;
     assert.ok(used >= billed && used <= LIMIT, `${used} count as used, ${billed} were billed`);
     assert.ok(used >= 0.95 * LIMIT, `${used} nano-dollars are used up or lost with the process`);
-    assert.equal(spent + unsettled, used);
+    assert.ok(spent === used && unsettled > 0 && unsettled <= used, `${unsettled} of ${spent} are lost with the process`);
 
     // Of what was answered whole, no more than the last moments of the dead process are missing.
     const whole = answers.filter(({ status, done }) => status === 200 && done);
