@@ -102,6 +102,11 @@ class Node {
     }, 30);
   }
 
+  // As by a machine that is too busy: nothing is answered, and nothing is closed, until SIGCONT.
+  signal(name) {
+    this.#process.kill(name);
+  }
+
   // kill -9.
   async kill() {
     const child = this.#process;
