@@ -429,7 +429,7 @@ impl Gateway {
         }
         let holder = &mut self.known.holder;
         let in_dollars = |id: &MeterId| holder.view(*id).is_some_and(|view| view.unit == Unit::Usd && view.hard);
-        if meters.iter().any(in_dollars) {
+        if !principal.key().allow_unpriced && meters.iter().any(in_dollars) {
             let names = || call.models.clone();
             targets.retain(|target| target.endpoint().is_some_and(|endpoint| endpoint.pricing.is_some()));
             if targets.is_empty() {

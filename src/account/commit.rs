@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// An isolate not heard of for so long is dead: three reports missed.
-const LOST_AFTER_MS: i64 = 3 * ALIVE_EVERY_MS;
+pub(super) const LOST_AFTER_MS: i64 = 3 * ALIVE_EVERY_MS;
 /// Sessions without running generations are kept so long, for batches that come twice.
 const FORGET_AFTER_MS: i64 = 3_600_000;
 /// How long events gather in the outbox before they are sent on.
@@ -115,7 +115,7 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Cross
         }
     }
     if !request.usage.is_empty() {
-        key_usage::add_usage(sql, &request.usage, now)?;
+        key_usage::add_usage(sql, &request.usage)?;
     }
     Ok(book::report(sql, session, &request.totals, now)?.crossed)
 }
@@ -276,8 +276,8 @@ mod tests {
             commit(&sql, &batch(session, seq, &[event(seq)]), NOON.plus(i64::try_from(n).unwrap())).unwrap();
         }
         assert_eq!(events(&sql), [event(1), event(2), event(1)]);
-        assert_eq!(key_usage::used(&sql, &key(), NOON).unwrap().own.total, NanoUsd(21));
-        assert_eq!(key_usage::used(&sql, &key(), NOON).unwrap().requests, 3);
+        assert_eq!(key_usage::used(&sql, key().as_str(), NOON).unwrap().own.total, NanoUsd(21));
+        assert_eq!(key_usage::used(&sql, key().as_str(), NOON).unwrap().requests, 3);
     }
 
     #[test]

@@ -4,46 +4,29 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::key_usage::{Used, end_of};
+use super::{
+    key_limits::{LimitChange, LimitReset, Limits, RateLimit},
+    key_usage::Used,
+    terms,
+};
 use crate::{
     admin::body::Given,
-    auth::{Exhausted, KeyHash, KeyKind, KeyRecord, StreamUsage, VirtualKey},
+    auth::{KeyHash, KeyKind, KeyRecord, StreamUsage, VirtualKey},
     catalog::check_slug,
     error::{Error, Result},
-    money::NanoUsd,
-    time::{Millis, Window},
+    time::Millis,
 };
 
-/// How often a key's limit starts again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum LimitReset {
-    Daily,
-    Weekly,
-    Monthly,
-}
-
-impl LimitReset {
-    fn window(self) -> Window {
-        match self {
-            Self::Daily => Window::Day,
-            Self::Weekly => Window::Week,
-            Self::Monthly => Window::Month,
-        }
-    }
-}
-
-/// A key as stored.
+/// A key as stored. Its limits are meters (`key_limits`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredKey {
     pub(super) record: KeyRecord,
     label: String,
+    /// As it was asked for last: what a limit gets that is set later.
     #[serde(default)]
-    pub(super) limit: Option<NanoUsd>,
+    pub(super) limit_reset: Option<LimitReset>,
     #[serde(default)]
-    limit_reset: Option<LimitReset>,
-    #[serde(default)]
-    include_byok_in_limit: bool,
+    pub(super) include_byok_in_limit: bool,
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
     #[serde(default)]
@@ -53,6 +36,9 @@ pub(super) struct StoredKey {
     created_at: Millis,
     #[serde(default)]
     pub(super) updated_at: Option<Millis>,
+    /// The key that it was rotated into.
+    #[serde(default)]
+    pub(super) replaced_by: Option<KeyHash>,
 }
 
 /// What `POST /keys` and `PATCH /keys/{hash}` take.
@@ -70,7 +56,9 @@ pub(super) struct KeyBody {
     allowed_providers: Given<Vec<String>>,
     stream_usage: Option<StreamUsage>,
     metadata: Given<Map<String, Value>>,
-    rate_limit: Given<Value>,
+    rate_limit: Given<RateLimit>,
+    allow_unpriced: Option<bool>,
+    dedupe_window_s: Option<u64>,
     guardrail_id: Given<String>,
     // What a key is made with and keeps.
     management: Option<bool>,
@@ -87,7 +75,7 @@ struct External {
 
 impl KeyBody {
     /// Fills in a new key.
-    pub(super) fn create(mut self, key: &mut StoredKey) -> Result<()> {
+    pub(super) fn create(mut self, key: &mut StoredKey) -> Result<LimitChange> {
         if self.name.is_none() {
             return Err(Error::invalid("name", "name: missing field `name`."));
         }
@@ -99,8 +87,18 @@ impl KeyBody {
         self.update(key)
     }
 
-    /// Checks everything, then changes the key.
-    pub(super) fn update(self, key: &mut StoredKey) -> Result<()> {
+    /// The workspace that it names.
+    pub(super) fn workspace(&self) -> Option<&str> {
+        self.workspace_id.as_deref()
+    }
+
+    /// Names it by its id.
+    pub(super) fn set_workspace(&mut self, id: String) {
+        self.workspace_id = Some(id);
+    }
+
+    /// Checks everything, then changes the key; its limits are the caller's to change.
+    pub(super) fn update(self, key: &mut StoredKey) -> Result<LimitChange> {
         for (field, given) in [
             ("management", self.management.is_some()),
             ("external", self.external.is_some()),
@@ -110,28 +108,25 @@ impl KeyBody {
                 return Err(Error::invalid(field, format!("{field} is fixed when a key is created.")));
             }
         }
-        if matches!(self.rate_limit, Given::Value(_)) {
-            return Err(Error::invalid(
-                "rate_limit",
-                "rate_limit: this gateway does not limit rates yet; leave it out or send null.",
-            ));
+        if let Given::Value(rates) = &self.rate_limit {
+            rates.check()?;
+        }
+        let dedupe_window_s = match self.dedupe_window_s.map(u16::try_from) {
+            None => key.record.dedupe_window_s,
+            Some(Ok(seconds @ 0..=600)) => seconds,
+            Some(_) => {
+                let message = "dedupe_window_s must be a whole number of seconds from 0 to 600.";
+                return Err(Error::invalid("dedupe_window_s", message));
+            }
+        };
+        if key.replaced_by.is_some() && self.expires_at != Given::Absent {
+            return Err(Error::invalid("expires_at", "expires_at: this key was rotated and ends with its grace."));
         }
         if matches!(self.guardrail_id, Given::Value(_)) {
             return Err(Error::invalid("guardrail_id", "guardrail_id: there is no guardrail of that id."));
         }
-        let limit = self.limit.try_map(|usd| {
-            NanoUsd::from_usd(usd)
-                .filter(|limit| (0..=MOST_NANO).contains(&limit.0))
-                .ok_or_else(|| Error::invalid("limit", "limit must be an amount in USD from 0 to 9000000."))
-        })?;
-        let expires_at = self.expires_at.try_map(|moment| {
-            Millis::parse_iso(&moment).ok_or_else(|| {
-                Error::invalid(
-                    "expires_at",
-                    "expires_at must be a date and time with seconds and offset, such as 2026-12-31T23:59:59Z.",
-                )
-            })
-        })?;
+        let limit = self.limit.try_map(|amount| terms::usd("limit", amount))?;
+        let expires_at = self.expires_at.try_map(|text| terms::moment("expires_at", &text))?;
         let allowed_models =
             self.allowed_models.try_map(|entries| check_each("allowed_models", entries, check_model_pattern))?;
         let allowed_providers =
@@ -146,14 +141,6 @@ impl KeyBody {
         {
             return Err(Error::invalid("name", "name must have 1 to 200 characters."));
         }
-        if let Some(id) = &self.workspace_id
-            && (id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)))
-        {
-            return Err(Error::invalid(
-                "workspace_id",
-                "workspace_id must be 1 to 64 of A-Z, a-z, 0-9, '-', '_' and '.'.",
-            ));
-        }
 
         let record = &mut key.record;
         record.name = self.name.unwrap_or_else(|| record.name.clone());
@@ -163,16 +150,15 @@ impl KeyBody {
         record.allowed_models = allowed_models.over(record.allowed_models.take());
         record.allowed_providers = allowed_providers.over(record.allowed_providers.take());
         record.stream_usage = self.stream_usage.unwrap_or(record.stream_usage);
-        key.limit = limit.over(key.limit);
+        record.allow_unpriced = self.allow_unpriced.unwrap_or(record.allow_unpriced);
+        record.dedupe_window_s = dedupe_window_s;
+        let change = LimitChange { limit, reset: self.limit_reset.clone(), rates: self.rate_limit };
         key.limit_reset = self.limit_reset.over(key.limit_reset);
         key.include_byok_in_limit = self.include_byok_in_limit.unwrap_or(key.include_byok_in_limit);
         key.metadata = self.metadata.over(key.metadata.take());
-        Ok(())
+        Ok(change)
     }
 }
-
-/// Nine million dollars: exact as a JavaScript number.
-const MOST_NANO: i64 = 9_000_000_000_000_000;
 
 fn check_each(field: &str, entries: Vec<String>, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>> {
     for (index, entry) in entries.iter().enumerate() {
@@ -203,7 +189,6 @@ impl StoredKey {
         Self {
             record: KeyRecord::root(hash),
             label: "root management key".to_owned(),
-            limit: None,
             limit_reset: None,
             include_byok_in_limit: false,
             metadata: None,
@@ -211,29 +196,20 @@ impl StoredKey {
             creator_user_id: None,
             created_at: now,
             updated_at: None,
+            replaced_by: None,
         }
     }
 
-    /// Whether, until when and how the limit is used up.
-    pub(super) fn exhausted(&self, used: &Used, now: Millis) -> Option<Exhausted> {
-        let (limit, spent) = (self.limit?, self.spent(used));
-        let until = end_of(self.limit_reset.map(LimitReset::window), now);
-        (spent >= limit).then_some(Exhausted { until, limit, spent })
-    }
-
-    fn spent(&self, used: &Used) -> NanoUsd {
-        let window = self.limit_reset.map(LimitReset::window);
-        let byok = if self.include_byok_in_limit { used.byok.within(window) } else { NanoUsd::ZERO };
-        used.own.within(window).plus(byok)
-    }
-
-    fn remaining(&self, used: &Used) -> Option<Value> {
-        self.limit.map(|limit| NanoUsd((limit.0 - self.spent(used).0).max(0)).to_json())
+    /// The key that this one is rotated into: another secret, the same account, name and rules.
+    pub(super) fn rotated(&self, secret: &VirtualKey, now: Millis) -> Self {
+        let record = KeyRecord { hash: secret.hash(), disabled: false, ..self.record.clone() };
+        Self { record, label: secret.label(), created_at: now, updated_at: None, replaced_by: None, ..self.clone() }
     }
 
     /// The row of `/keys`.
-    pub(super) fn row(&self, used: &Used, last_used_at: Option<Millis>) -> Value {
+    pub(super) fn row(&self, used: &Used, limits: &Limits, last_used_at: Option<Millis>, now: Millis) -> Value {
         let record = &self.record;
+        let (limit, remaining, reset) = self.limit(limits, now);
         with_figures(
             used,
             json!({
@@ -241,9 +217,9 @@ impl StoredKey {
                 "name": record.name,
                 "label": self.label,
                 "disabled": record.disabled,
-                "limit": self.limit.map(NanoUsd::to_json),
-                "limit_remaining": self.remaining(used),
-                "limit_reset": self.limit_reset,
+                "limit": limit,
+                "limit_remaining": remaining,
+                "limit_reset": reset,
                 "include_byok_in_limit": self.include_byok_in_limit,
                 "created_at": self.created_at.iso(),
                 "updated_at": self.updated_at.map(Millis::iso),
@@ -257,55 +233,61 @@ impl StoredKey {
                 "allowed_providers": record.allowed_providers,
                 "stream_usage": record.stream_usage,
                 "metadata": self.metadata,
-                "rate_limit": null,
+                "rate_limit": limits.rates(now),
                 "guardrail_id": null,
+                "allow_unpriced": record.allow_unpriced,
+                "dedupe_window_s": record.dedupe_window_s,
+                "account": record.account,
+                "replaced_by": self.replaced_by,
             }),
         )
     }
 
-    /// The answer of `GET /key`.
-    pub(super) fn about_itself(&self, used: &Used, now: Millis) -> Value {
+    /// `limit`, what remains of it, and `limit_reset`.
+    fn limit(&self, limits: &Limits, now: Millis) -> (Value, Value, Value) {
+        let (limit, remaining, reset) =
+            limits.limit(now).unwrap_or_else(|| (Value::Null, Value::Null, json!(self.limit_reset)));
+        (limit, remaining, reset)
+    }
+
+    /// The answer of `GET /key`. `budgets` are those that apply, `effective` the tightest of them.
+    pub(super) fn about_itself(
+        &self,
+        used: &Used,
+        limits: &Limits,
+        (budgets, effective): (Vec<Value>, Value),
+        now: Millis,
+    ) -> Value {
         let record = &self.record;
         let management = record.kind == KeyKind::Management;
-        let budget = self.limit.map(|limit| {
-            let spent = self.spent(used);
-            json!({
-                "scope": "key_limit",
-                "limit_usd": limit.to_json(),
-                "spend_usd": spent.to_json(),
-                "remaining_usd": NanoUsd(limit.0 - spent.0).to_json(),
-                "reset_interval": self.limit_reset,
-                "resets_at": self.limit_reset.map(|reset| end_of(Some(reset.window()), now).iso()),
-                "budget_id": null,
-                "guardrail_id": null,
-                "include_byok": self.include_byok_in_limit,
-            })
-        });
+        let (limit, remaining, reset) = self.limit(limits, now);
         with_figures(
             used,
             json!({
                 "label": self.label,
-                "limit": self.limit.map(NanoUsd::to_json),
-                "limit_remaining": self.remaining(used),
-                "limit_reset": self.limit_reset,
+                "limit": limit,
+                "limit_remaining": remaining,
+                "limit_reset": reset,
                 "include_byok_in_limit": self.include_byok_in_limit,
                 "is_free_tier": false,
                 "is_management_key": management,
                 "is_provisioning_key": management,
-                "rate_limit": { "requests": -1, "interval": "10s", "note": "There is no rate limit; this member is for older clients." },
+                "rate_limit": limits.rates_for_older_clients(now),
                 "creator_user_id": self.creator_user_id,
                 "organization_id": record.org,
                 "workspace_id": record.workspace_id,
                 "expires_at": record.expires_at.map(Millis::iso),
                 "allowed_data_regions": ["global"],
                 "free_model_daily_requests": { "limit": 0, "used": 0, "remaining": 0 },
-                "budgets": budget.iter().collect::<Vec<_>>(),
-                "effective_budget": budget,
+                "budgets": budgets,
+                "effective_budget": effective,
                 "hash": record.hash,
                 "name": record.name,
                 "allowed_models": record.allowed_models,
                 "allowed_providers": record.allowed_providers,
                 "stream_usage": record.stream_usage,
+                "allow_unpriced": record.allow_unpriced,
+                "dedupe_window_s": record.dedupe_window_s,
             }),
         )
     }

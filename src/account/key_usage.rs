@@ -1,11 +1,11 @@
-//! What each key has used, per UTC day: the source of a key's usage figures and of its soft limit.
+//! What each key has used, per UTC day: the source of a key's usage figures.
 //!
-//! Table `key_usage(hash, day, nano, byok_nano, requests)`. Rows outlive their key. Counting is not
-//! idempotent: the caller has made sure that a generation is counted once.
+//! Table `key_usage(hash, day, nano, byok_nano, requests)`; `hash` is the key's account, so figures go
+//! on when it is rotated. Rows outlive their key. Counting is not idempotent: the caller has made sure
+//! that a generation is counted once.
 
-use super::keys;
+use super::{keys, rotation};
 use crate::{
-    auth::{Exhausted, KeyHash},
     error::Result,
     metering::KeyUsage,
     money::NanoUsd,
@@ -67,26 +67,25 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Counts generations, and closes the keys whose limit they have used up: that
-/// changes the account's revision, by which isolates learn of it.
-pub fn add_usage(sql: &dyn Sql, uses: &[KeyUsage], now: Millis) -> Result<()> {
+/// Counts generations.
+pub fn add_usage(sql: &dyn Sql, uses: &[KeyUsage]) -> Result<()> {
     for KeyUsage { hash, nano, requests, at } in uses {
+        let account = rotation::account_of(sql, hash)?;
         sql.run(
             "INSERT INTO key_usage (hash, day, nano, requests) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (hash, day) DO UPDATE SET nano = nano + excluded.nano, requests = requests + excluded.requests",
-            &[hash.as_str().into(), at.day().into(), nano.0.into(), i64::try_from(*requests).unwrap_or(i64::MAX).into()],
+            &[account.into(), at.day().into(), nano.0.into(), i64::try_from(*requests).unwrap_or(i64::MAX).into()],
         )?;
         keys::used(sql, hash, *at)?;
-        keys::close_if_exhausted(sql, hash, now)?;
     }
     Ok(())
 }
 
-/// What one key has used.
-pub fn used(sql: &dyn Sql, hash: &KeyHash, now: Millis) -> Result<Used, SqlError> {
+/// What the keys of one account have used.
+pub fn used(sql: &dyn Sql, account: &str, now: Millis) -> Result<Used, SqlError> {
     let [day, week, month] = days(now);
     let statement = format!("SELECT {COLUMNS} FROM key_usage u WHERE u.hash = ?4");
-    let rows = sql.run(&statement, &[day.into(), week.into(), month.into(), hash.as_str().into()])?;
+    let rows = sql.run(&statement, &[day.into(), week.into(), month.into(), account.into()])?;
     Ok(rows.first().map(Used::read).unwrap_or_default())
 }
 
@@ -117,38 +116,5 @@ impl Spent {
             Some(Window::Week) => self.week,
             Some(Window::Month) => self.month,
         }
-    }
-}
-
-/// When the window that holds this moment ends.
-pub fn end_of(window: Option<Window>, now: Millis) -> Millis {
-    const DAY: i64 = 86_400_000;
-    let Some(window) = window else { return Exhausted::FOR_EVER };
-    let start = now.start_of(window);
-    match window {
-        Window::Day => start.plus(DAY),
-        Window::Week => start.plus(7 * DAY),
-        Window::Month => start.plus(31 * DAY).start_of(Window::Month),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_end_where_the_next_begins() {
-        for (now, day, week, month) in [
-            ("2026-02-28T23:59:59Z", "2026-03-01", "2026-03-02", "2026-03-01"),
-            ("2028-02-01T00:00:00Z", "2028-02-02", "2028-02-07", "2028-03-01"),
-            ("2026-12-31T12:00:00Z", "2027-01-01", "2027-01-04", "2027-01-01"),
-        ] {
-            let now = Millis::parse_iso(now).unwrap();
-            let end = |window| end_of(Some(window), now).iso();
-            assert_eq!(end(Window::Day), format!("{day}T00:00:00.000Z"));
-            assert_eq!(end(Window::Week), format!("{week}T00:00:00.000Z"));
-            assert_eq!(end(Window::Month), format!("{month}T00:00:00.000Z"));
-        }
-        assert_eq!(end_of(None, Millis(0)), Exhausted::FOR_EVER);
     }
 }

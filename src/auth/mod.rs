@@ -9,7 +9,7 @@ mod record;
 
 pub use key::{KeyHash, VirtualKey};
 pub use presented::{HEADERS, presented};
-pub use record::{Exhausted, KeyKind, KeyRecord, Principal, StreamUsage};
+pub use record::{KeyKind, KeyRecord, Principal, StreamUsage};
 
 /// KV key of a key's record.
 pub fn kv_key(hash: &KeyHash) -> String {

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::KeyHash;
 use crate::{
     budget::{AccountKind, AccountRef},
     error::{Error, ErrorKind, Result},
-    money::NanoUsd,
     time::Millis,
 };
 
@@ -37,11 +36,16 @@ pub enum StreamUsage {
 /// The record of a key, as the `Account` object keeps it and KV distributes it
 /// (schema/key-record.v1.json). Policy only: money never lives here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct KeyRecord {
     /// Version of this shape.
     pub v: u8,
     /// Identity.
     pub hash: KeyHash,
+    /// What its budgets, limits and usage belong to: the hash of the first of the keys that were
+    /// rotated into each other. A record that does not say it is the first.
+    #[serde(default)]
+    pub account: String,
     /// What it is for.
     #[serde(default)]
     pub kind: KeyKind,
@@ -66,29 +70,31 @@ pub struct KeyRecord {
     /// How usage is shown in its streams.
     #[serde(default)]
     pub stream_usage: StreamUsage,
-    /// Its own limit is used up. Told by the account once usage has been counted; not a budget, which
-    /// holds before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exhausted: Option<Exhausted>,
+    /// May call models of which no price is known, though a budget applies to it.
+    #[serde(default)]
+    pub allow_unpriced: bool,
+    /// The same body again within so many seconds is the same request; 0 is never.
+    #[serde(default)]
+    pub dedupe_window_s: u16,
     /// The account's revision at which this record was last changed: a copy with a smaller number
     /// than the account names is out of date.
     pub revision: u64,
 }
 
-/// A key's limit that is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exhausted {
-    /// When the limit's window ends; [`Exhausted::FOR_EVER`] for a limit without one.
-    pub until: Millis,
-    /// The limit.
-    pub limit: NanoUsd,
-    /// What had been spent in the window when that was noticed.
-    pub spent: NanoUsd,
+impl Serialize for KeyRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
-impl Exhausted {
-    /// The end of a window that has none (the largest moment that JavaScript holds exactly).
-    pub const FOR_EVER: Millis = Millis((1 << 53) - 1);
+impl<'de> Deserialize<'de> for KeyRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut record = Self::deserialize(deserializer)?;
+        if record.account.is_empty() {
+            record.hash.as_str().clone_into(&mut record.account);
+        }
+        Ok(record)
+    }
 }
 
 /// A key that was found, was valid at the time, and is of the kind that was needed.
@@ -100,6 +106,7 @@ impl KeyRecord {
     pub fn root(hash: KeyHash) -> Self {
         Self {
             v: 1,
+            account: hash.as_str().to_owned(),
             hash,
             kind: KeyKind::Management,
             name: "root management key".to_owned(),
@@ -110,7 +117,8 @@ impl KeyRecord {
             allowed_models: None,
             allowed_providers: None,
             stream_usage: StreamUsage::Cost,
-            exhausted: None,
+            allow_unpriced: false,
+            dedupe_window_s: 0,
             revision: 0,
         }
     }
@@ -120,7 +128,7 @@ impl KeyRecord {
         [
             AccountRef::new(AccountKind::Organization, &*self.org),
             AccountRef::new(AccountKind::Workspace, &*self.workspace_id),
-            AccountRef::new(AccountKind::Key, self.hash.as_str()),
+            AccountRef::new(AccountKind::Key, &*self.account),
         ]
     }
 
@@ -147,27 +155,6 @@ impl KeyRecord {
             .code("wrong_key_kind")),
             _ => Ok(Principal(Rc::clone(self))),
         }
-    }
-
-    /// Whether it may spend: no, from when its limit was reached until its window ends.
-    pub fn may_spend(&self, now: Millis) -> Result<()> {
-        let Some(Exhausted { until, limit, spent }) = self.exhausted.filter(|exhausted| now < exhausted.until) else {
-            return Ok(());
-        };
-        let resets_at = (until != Exhausted::FOR_EVER).then(|| until.iso());
-        let then = match &resets_at {
-            Some(moment) => format!("It resets at {moment}; whoever manages the gateway can raise it."),
-            None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
-        };
-        Err(Error::new(
-            ErrorKind::PaymentRequired,
-            format!("This API key has used ${spent} of its limit of ${limit}. {then}"),
-        )
-        .code("key_limit_reached")
-        .meta("account", serde_json::json!({ "kind": "key", "id": self.hash.as_str() }))
-        .meta("limit_usd", limit.to_json())
-        .meta("spent_usd", spent.to_json())
-        .meta("resets_at", resets_at))
     }
 
     /// A 401 for whatever was presented.
@@ -235,19 +222,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_key_whose_limit_is_used_up_spends_again_when_the_window_ends() {
-        let mut key = record();
-        assert!(key.may_spend(Millis(0)).is_ok());
-        key.exhausted =
-            Some(Exhausted { until: Millis(2_000), limit: NanoUsd(5_000_000_000), spent: NanoUsd(5_100_000_000) });
-        let error = key.may_spend(Millis(1_999)).unwrap_err();
-        assert_eq!((error.status(), error.code), (402, Some("key_limit_reached")));
-        assert_eq!(error.metadata["resets_at"], "1970-01-01T00:00:02.000Z");
-        assert_eq!((&error.metadata["limit_usd"], &error.metadata["spent_usd"]), (&5.0.into(), &5.1.into()));
-        assert!(key.may_spend(Millis(2_000)).is_ok());
-        key.exhausted = Some(Exhausted { until: Exhausted::FOR_EVER, limit: NanoUsd(0), spent: NanoUsd(0) });
-        let error = key.may_spend(Millis(1 << 45)).unwrap_err();
-        assert!(error.metadata["resets_at"].is_null() && error.message.contains("does not reset"));
+    fn a_record_that_names_no_account_is_its_own() {
+        let mut doc = serde_json::to_value(record()).unwrap();
+        doc.as_object_mut().unwrap().remove("account");
+        let read: KeyRecord = serde_json::from_value(doc).unwrap();
+        assert_eq!((&read, read.account.as_str()), (&record(), record().hash.as_str()));
+        let rotated = KeyRecord { account: "first".to_owned(), ..record() };
+        let text = serde_json::to_string(&rotated).unwrap();
+        assert_eq!(serde_json::from_str::<KeyRecord>(&text).unwrap(), rotated);
     }
 
     #[test]

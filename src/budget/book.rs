@@ -93,6 +93,15 @@ fn put(sql: &dyn Sql, terms: &Terms, origin: Option<MeterId>) -> Result<MeterId>
     Ok(id)
 }
 
+/// Counts what was used before a new meter was defined: it belongs to its window.
+pub fn begin_with(sql: &dyn Sql, id: MeterId, spent: i64, now: Millis) -> Result<()> {
+    if let Some(mut meter) = load(sql, id, now)? {
+        meter.spent = meter.spent.saturating_add(spent).min(super::meter::MOST);
+        save(sql, &meter)?;
+    }
+    Ok(())
+}
+
 /// Removes a meter; false when there is none of that name.
 pub fn remove(sql: &dyn Sql, account: &AccountRef, name: &str) -> Result<bool> {
     let Some(known) = find(sql, account, name)? else { return Ok(false) };
@@ -295,7 +304,7 @@ fn cross(meter: &mut Meter, now: Millis) -> Vec<Crossed> {
 }
 
 /// Gives an account the meters that every one of its kind has.
-fn inherit(sql: &dyn Sql, account: &AccountRef) -> Result<()> {
+pub fn inherit(sql: &dyn Sql, account: &AccountRef) -> Result<()> {
     if account.is_default() {
         return Ok(());
     }

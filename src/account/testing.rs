@@ -1,0 +1,136 @@
+//! For tests: an account with an administrator who asks, and an isolate that spends.
+
+use serde_json::{Value, json};
+
+use super::{commit, key_usage::add_usage, keys, projection};
+use crate::{
+    auth::{KeyHash, KeyRecord, VirtualKey, kv_key},
+    budget::{
+        AccountRef, book,
+        wire::{Ask, Total, Want},
+    },
+    error::Result,
+    metering::{CommitRequest, KeyUsage},
+    money::NanoUsd,
+    ports::{AdminRequest, Sql},
+    testing::Memory,
+    time::Millis,
+};
+
+pub(super) const NOON: &str = "2026-11-20T12:00:00Z";
+
+pub(super) struct Account {
+    pub(super) sql: Memory,
+    pub(super) now: Millis,
+    made: u8,
+}
+
+impl Account {
+    pub(super) fn new() -> Self {
+        let sql = Memory::new();
+        for _ in 0..2 {
+            keys::migrate(&sql).unwrap();
+            commit::migrate(&sql).unwrap();
+        }
+        Self { sql, now: Millis::parse_iso(NOON).unwrap(), made: 0 }
+    }
+
+    fn answer(&mut self, actor: &KeyHash, method: &str, target: &str, body: Value) -> Result<(u16, Value)> {
+        self.made += 1;
+        let (path, search) = target.split_once('?').unwrap_or((target, ""));
+        let pairs = search.split('&').filter_map(|pair| pair.split_once('='));
+        let request = AdminRequest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: (!body.is_null()).then_some(body),
+            actor: actor.clone(),
+        };
+        let answer = keys::handle(&self.sql, &request, self.now, &[self.made; 48])?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// Status and body of an answer.
+    pub(super) fn status(&mut self, method: &str, target: &str, body: Value) -> Result<(u16, Value)> {
+        self.answer(&VirtualKey::generate(&[255; 48]).hash(), method, target, body)
+    }
+
+    /// Its body.
+    pub(super) fn ask(&mut self, method: &str, target: &str, body: Value) -> Result<Value> {
+        Ok(self.status(method, target, body)?.1)
+    }
+
+    /// `data` of its body.
+    pub(super) fn data(&mut self, method: &str, target: &str, body: Value) -> Value {
+        self.ask(method, target, body).unwrap()["data"].clone()
+    }
+
+    pub(super) fn get(&mut self, target: &str) -> Value {
+        self.data("GET", target, Value::Null)
+    }
+
+    /// Status and field of a refusal.
+    pub(super) fn refused(&mut self, method: &str, target: &str, body: Value) -> (u16, Option<String>) {
+        let error = self.ask(method, target, body).unwrap_err();
+        (error.status(), error.param)
+    }
+
+    /// What a key is told about itself.
+    pub(super) fn own(&mut self, hash: &KeyHash) -> Value {
+        self.answer(hash, "GET", "/key", Value::Null).unwrap().1["data"].clone()
+    }
+
+    pub(super) fn create(&mut self, body: Value) -> KeyHash {
+        hash_in(&self.data("POST", "/keys", body))
+    }
+
+    /// The copy of a key that waits for KV.
+    pub(super) fn copy(&self, hash: &KeyHash) -> Option<KeyRecord> {
+        let writes = projection::pending(&self.sql, 100).unwrap();
+        let write = writes.into_iter().find(|write| write.key == kv_key(hash)).expect("a copy waits");
+        write.value.map(|value| serde_json::from_str(&value).unwrap())
+    }
+
+    /// What the change feed names since a revision.
+    pub(super) fn feed(&self, since: u64) -> Vec<String> {
+        let rows = self
+            .sql
+            .run("SELECT hash FROM key_changes WHERE revision > ?1 ORDER BY revision", &[since.cast_signed().into()]);
+        rows.unwrap().iter().map(|row| row["hash"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Usage of a key as its figures count it.
+    pub(super) fn used(&self, hash: &KeyHash, usd: f64, at: Millis) {
+        let nano = NanoUsd::from_usd(usd).unwrap();
+        add_usage(&self.sql, &[KeyUsage { hash: hash.clone(), nano, requests: 1, at }]).unwrap();
+    }
+
+    /// An isolate takes `hold` of the first meter of an account and uses `spend` of it.
+    pub(super) fn spend(&self, session: &str, account: &str, hold: i64, spend: i64) {
+        let seen = CommitRequest { session: session.to_owned(), seq: 1, ..CommitRequest::default() };
+        commit::commit(&self.sql, &seen, self.now).unwrap();
+        let accounts: Vec<AccountRef> = vec![account.parse().unwrap()];
+        let told = book::tell(&self.sql, session, &Ask { accounts, wants: vec![] }, self.now).unwrap();
+        let view = &told.meters[0];
+        let want = Want { meter: view.id, window: view.window, base: 0, need: hold, more: hold };
+        let told = book::tell(&self.sql, session, &Ask { accounts: vec![], wants: vec![want] }, self.now).unwrap();
+        assert_eq!(told.meters[0].granted, hold);
+        let total = Total { meter: view.id, window: told.meters[0].window, used: spend, returned: 0 };
+        book::report(&self.sql, session, &[total], self.now).unwrap();
+    }
+}
+
+/// The hash in a row of `/keys`.
+pub(super) fn hash_in(row: &Value) -> KeyHash {
+    KeyHash::parse(row["hash"].as_str().unwrap()).unwrap()
+}
+
+/// Some members of a row.
+pub(super) fn some(row: &Value, names: &[&str]) -> Value {
+    names.iter().map(|name| ((*name).to_owned(), row[*name].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// An account in a body.
+pub(super) fn of(kind: &str, id: &str) -> Value {
+    json!({ "kind": kind, "id": id })
+}
