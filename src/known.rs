@@ -25,6 +25,7 @@ use crate::{
         credential::{Credential, MasterKey},
         snapshot::{ModelEntry, PROVIDERS_KEY, ProvidersEntry, model_key},
     },
+    idempotency::{Claim, Claimed},
     metering::CommitReply,
     time::Millis,
 };
@@ -56,13 +57,15 @@ pub enum Ask {
         charged: Vec<KeyHash>,
         /// Meters and slices wanted.
         ask: wire::Ask,
+        /// A request that is to be answered once.
+        claim: Option<Claim>,
     },
 }
 
 impl Ask {
     fn account(org: &str, since: u64) -> Self {
         let (keys, charged) = (Vec::new(), Vec::new());
-        Self::Account { org: org.to_owned(), since, keys, charged, ask: wire::Ask::default() }
+        Self::Account { org: org.to_owned(), since, keys, charged, ask: wire::Ask::default(), claim: None }
     }
 }
 
@@ -155,6 +158,8 @@ pub struct Known {
     problems: Vec<String>,
     /// What is known of meters, and held of them.
     pub holder: Holder,
+    /// What became of claims, by their owner, until their requests go on.
+    claimed: HashMap<String, Claimed>,
 }
 
 impl Known {
@@ -171,6 +176,7 @@ impl Known {
             kv_failed: HashMap::new(),
             problems: Vec::new(),
             holder: Holder::default(),
+            claimed: HashMap::new(),
         }
     }
 
@@ -215,7 +221,7 @@ impl Known {
         // Who is not known here will be charged here: its meters are asked for along with it.
         let ask = |keys: Vec<KeyHash>| {
             let charged = vec![hash.clone()];
-            Ask::Account { org: org.clone(), since: revision, keys, charged, ask: wire::Ask::default() }
+            Ask::Account { org: org.clone(), since: revision, keys, charged, ask: wire::Ask::default(), claim: None }
         };
         let current = |record: &KeyRecord| record.revision >= changed_at;
         match self.keys.get(hash) {
@@ -263,7 +269,18 @@ impl Known {
     /// A question about meters.
     pub fn about_meters(&self, org: &str, ask: wire::Ask) -> Ask {
         let (keys, charged) = (Vec::new(), Vec::new());
-        Ask::Account { org: org.to_owned(), since: self.revision(org), keys, charged, ask }
+        Ask::Account { org: org.to_owned(), since: self.revision(org), keys, charged, ask, claim: None }
+    }
+
+    /// The question whether a request is the first of its idempotency key.
+    pub fn about_claim(&self, org: &str, claim: Claim) -> Ask {
+        let (keys, charged, ask) = (Vec::new(), Vec::new(), wire::Ask::default());
+        Ask::Account { org: org.to_owned(), since: self.revision(org), keys, charged, ask, claim: Some(claim) }
+    }
+
+    /// What became of a claim; told once.
+    pub fn take_claimed(&mut self, owner: &str) -> Option<Claimed> {
+        self.claimed.remove(owner)
     }
 
     /// All providers.
@@ -359,6 +376,10 @@ impl Known {
             self.kv_keys.clear();
             self.holder.forget_accounts();
         }
+        if self.claimed.len() >= CAPACITY {
+            self.claimed.clear();
+        }
+        self.claimed.extend(reply.claims);
         if let Some(told) = reply.told {
             self.holder.learn(told, reply.revision, now);
         }
@@ -457,7 +478,7 @@ mod tests {
             revision,
             changes: Some(changes.iter().map(|at| (hash().to_string(), *at)).collect()),
             keys: records.iter().map(|record| (hash(), record.clone())).collect(),
-            told: None,
+            ..CommitReply::default()
         }
     }
 
@@ -468,7 +489,7 @@ mod tests {
     /// The same for a key that is new here: its meters are asked for too.
     fn word_for(hash: &KeyHash, since: u64, keys: Vec<KeyHash>) -> Ask {
         let charged = vec![hash.clone()];
-        Ask::Account { org: ORG.to_owned(), since, keys, charged, ask: wire::Ask::default() }
+        Ask::Account { org: ORG.to_owned(), since, keys, charged, ask: wire::Ask::default(), claim: None }
     }
 
     fn ask_key(since: u64) -> Ask {

@@ -26,6 +26,7 @@ pub mod catalog;
 pub mod dialect;
 pub mod error;
 pub mod framing;
+pub mod idempotency;
 pub mod ids;
 pub mod known;
 pub mod metering;

@@ -27,7 +27,8 @@ use crate::{
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
     error::{Error, ErrorKind, Result},
-    framing::edit::Edit,
+    framing::edit::{Edit, apply},
+    idempotency::{self, Claim, Claimed, Finished, Kept, MAX_ANSWER, Wanted},
     ids::{GenerationId, Rng},
     known::{Access, Ask, Known, KnownModel, KnownProvider, Lookup, Providers},
     metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
@@ -58,6 +59,8 @@ pub struct Head<'h> {
     pub metadata: &'h str,
     /// `X-Sluice-Stream`: `native` or `cost`
     pub stream: &'h str,
+    /// `Idempotency-Key`
+    pub idempotency_key: &'h str,
     /// `User-Agent`
     pub user_agent: &'h str,
     /// `HTTP-Referer`
@@ -177,6 +180,7 @@ struct Exchange {
     bytes: usize,
     admitted: Admitted,
     accounts: Vec<AccountRef>,
+    claim: Option<Claiming>,
     cut: Option<Cut>,
     started: Millis,
     attempt_started: Millis,
@@ -186,6 +190,21 @@ struct Exchange {
     user_agent: Option<String>,
     referer: Option<String>,
     title: Option<String>,
+}
+
+/// A request that is answered once, and its answer so far.
+#[derive(Debug)]
+struct Claiming {
+    wanted: Wanted,
+    answer: Vec<u8>,
+}
+
+impl Claiming {
+    fn keep(&mut self, bytes: &[u8]) {
+        // One byte too many says that it is too large to be kept.
+        let room = (MAX_ANSWER + 1).saturating_sub(self.answer.len());
+        self.answer.extend(bytes.iter().take(room));
+    }
 }
 
 /// Why the gateway itself ends a stream.
@@ -210,6 +229,10 @@ pub struct Gateway {
     ended: VecDeque<Box<Ended>>,
     commit: Commit,
     calibration: Calibration,
+    /// Claims asked for, by ticket.
+    claims: BTreeMap<u32, (Wanted, Millis)>,
+    /// Claims whose requests have ended.
+    finished: Vec<Finished>,
 }
 
 /// A request that was served, or not: kept as it is until a batch is made of it. Its event is written
@@ -255,6 +278,8 @@ impl Gateway {
             ended: VecDeque::new(),
             commit: Commit::new(session),
             calibration: Calibration::default(),
+            claims: BTreeMap::new(),
+            finished: Vec::new(),
         }
     }
 
@@ -272,14 +297,14 @@ impl Gateway {
             Ok(effect) => effect,
             Err(error) => {
                 self.known.holder.drop_ticket(ticket);
+                self.free_claim(ticket);
                 Effect::Reply(reply(&error, numeric_code, None))
             }
         }
     }
 
     fn try_begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Result<Effect> {
-        let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
-        let hash = presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])?.hash();
+        let hash = presented_key(head)?.hash();
         let call = openai_chat::parse(body);
         let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
 
@@ -294,6 +319,10 @@ impl Gateway {
         }
         let principal = record.ok_or_else(unknown_key)?.admit(KeyKind::Inference, now)?;
         let call = call?;
+        let ticket = match self.claim(&principal, head, body, ticket, now)? {
+            Ok(ticket) => ticket,
+            Err(effect) => return Ok(effect),
+        };
         let accounts = self.charged(&principal, head, &call);
         let meters = match self.meters_of(&principal, &accounts, now)? {
             Ok(meters) => meters,
@@ -305,6 +334,9 @@ impl Gateway {
             Err(lookups) => return Ok(Effect::Lookup(lookups)),
         };
         let exchange = self.open(head, &principal, &call, targets, accounts, admitted, now);
+        if let (Some((wanted, _)), Some(exchange)) = (self.claims.remove(&ticket), self.exchanges.get_mut(&exchange)) {
+            exchange.claim = Some(Claiming { wanted, answer: Vec::new() });
+        }
         self.dispatch(exchange, &call, now)
     }
 
@@ -384,6 +416,70 @@ impl Gateway {
             }));
         }
         if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
+    }
+
+    // Once only.
+
+    /// Claims the request's idempotency key, if it has one: the ticket to go on with, or what is to be
+    /// done first or instead.
+    fn claim(
+        &mut self,
+        principal: &Principal,
+        head: &Head<'_>,
+        body: &[u8],
+        ticket: u32,
+        now: Millis,
+    ) -> Result<Result<u32, Effect>> {
+        let key = principal.key();
+        if head.idempotency_key.is_empty() && key.dedupe_window_s == 0 {
+            return Ok(Ok(ticket));
+        }
+        if let Some((wanted, _)) = self.claims.get(&ticket) {
+            let claimed = self.known.take_claimed(&wanted.claim.owner);
+            return match claimed {
+                // Asked before; the request has waited for its budget meanwhile.
+                Some(Claimed::New) => {
+                    self.claims.insert(ticket, (wanted.clone(), Millis(i64::MAX)));
+                    Ok(Ok(ticket))
+                }
+                Some(Claimed::Done(kept)) => {
+                    let answer = wanted.open(&kept);
+                    self.claims.remove(&ticket);
+                    Ok(Err(Effect::Reply(replayed(&kept, &answer?))))
+                }
+                Some(taken) => {
+                    self.claims.remove(&ticket);
+                    Err(idempotency::refused(&taken).unwrap_or_else(|| Error::internal("a claim without an answer")))
+                }
+                None if self.claims.get(&ticket).is_some_and(|(_, since)| *since == Millis(i64::MAX)) => Ok(Ok(ticket)),
+                None => {
+                    self.claims.remove(&ticket);
+                    Err(Error::store(
+                        "account",
+                        self.known.unreachable(&key.org, now).unwrap_or("no answer to a claim"),
+                    ))
+                }
+            };
+        }
+        let api_key = presented_key(head)?;
+        let rng = &mut self.rng;
+        let owner = || format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+        let window_s = u32::from(key.dedupe_window_s);
+        let wanted = idempotency::wanted(&key.account, api_key.expose(), head.idempotency_key, window_s, body, owner)?;
+        let Some(wanted) = wanted else { return Ok(Ok(ticket)) };
+        let ticket = if ticket == 0 { self.known.holder.ticket(now) } else { ticket };
+        let ask = self.known.about_claim(&key.org, wanted.claim.clone());
+        self.claims.retain(|_, (_, since)| since.0 == i64::MAX || now.since(*since) < 30_000);
+        self.claims.insert(ticket, (wanted, now));
+        Ok(Err(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks: vec![ask] })))
+    }
+
+    /// The request that claimed under this ticket was not served.
+    fn free_claim(&mut self, ticket: u32) {
+        if let Some((wanted, _)) = self.claims.remove(&ticket) {
+            let Claim { id, owner, .. } = wanted.claim;
+            self.finished.push(Finished { id, owner, kept: None });
+        }
     }
 
     // Step 4: admit. Nothing is served that no budget covers, or whose record could not be kept.
@@ -497,6 +593,7 @@ impl Gateway {
             bytes: call.bytes,
             admitted,
             accounts,
+            claim: None,
             cut: None,
             started: now,
             attempt_started: now,
@@ -585,6 +682,9 @@ impl Gateway {
         match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
             Err((cause, error)) => self.failed_with(number, cause, &error, retry_after_s, now),
             Ok(answer) => {
+                if let Some(claim) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.claim.as_mut()) {
+                    claim.keep(&apply(body, &answer.edits));
+                }
                 self.settle(number, Outcome::Ok, 200, None, answer.facts, answer.cost, now);
                 Effect::Answer(answer.edits)
             }
@@ -601,7 +701,11 @@ impl Gateway {
     pub fn chunk(&mut self, number: u32, chunk: &[u8], now: Millis, out: &mut Vec<u8>) -> Progress {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return Progress::Ended };
         let Some(relay) = exchange.relay.as_mut() else { return Progress::Ended };
+        let before = out.len();
         relay.push(chunk, now, out);
+        if let Some(claim) = &mut exchange.claim {
+            claim.keep(if exchange.native { chunk } else { out.get(before..).unwrap_or_default() });
+        }
         if relay.failure().is_some() || relay.is_done() {
             // Done without any content is an answer too: an empty one.
             return if relay.first_content_at.is_none() && relay.failure().is_some() {
@@ -717,7 +821,11 @@ impl Gateway {
             None => end,
         };
         relay.rename(finish);
+        let before = out.len();
         let (facts, cost) = relay.end(end, now, out);
+        if let Some(claim) = &mut exchange.claim {
+            claim.keep(out.get(before..).unwrap_or_default());
+        }
         exchange.relay = Some(relay);
         let failure = exchange.relay.as_ref().and_then(|relay| relay.failure().cloned());
         let outcome = match (end, &failure) {
@@ -799,6 +907,11 @@ impl Gateway {
         if !facts.usage.estimated && outcome == Outcome::Ok {
             self.calibration.learn(&model, exchange.bytes, tokens.prompt, tokens.completion);
         }
+        if let Some(Claiming { wanted, answer }) = exchange.claim.take() {
+            let kept = (outcome == Outcome::Ok).then(|| wanted.seal(exchange.id.as_str(), exchange.stream, &answer));
+            let Claim { id, owner, .. } = wanted.claim;
+            self.finished.push(Finished { id, owner, kept });
+        }
         let served = outcome != Outcome::Error;
         let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let actual = Amounts {
@@ -828,14 +941,17 @@ impl Gateway {
     pub fn take_batch(&mut self, now: Millis) -> Option<(u64, String)> {
         let revision = self.known.revision(crate::DEFAULT_ORG);
         let holder = &mut self.known.holder;
-        let mut source = Served { running: &mut self.exchanges, ended: &mut self.ended, holder, now };
+        let finished = &mut self.finished;
+        let mut source = Served { running: &mut self.exchanges, ended: &mut self.ended, holder, finished, now };
         self.commit.take(revision, &mut source, now)
     }
 
     /// Whether there will be something to tell the account: requests run that it does not know of, or
     /// slices are held that go back when the traffic has ended.
     pub fn untold(&self) -> bool {
-        self.exchanges.values().any(|exchange| !exchange.told) || self.known.holder.lingers()
+        self.exchanges.values().any(|exchange| !exchange.told)
+            || !self.finished.is_empty()
+            || self.known.holder.lingers()
     }
 
     /// The account's answer to a batch sent at `asked`.
@@ -878,6 +994,7 @@ struct Served<'g> {
     running: &'g mut BTreeMap<u32, Exchange>,
     ended: &'g mut VecDeque<Box<Ended>>,
     holder: &'g mut Holder,
+    finished: &'g mut Vec<Finished>,
     now: Millis,
 }
 
@@ -904,6 +1021,10 @@ impl Source for Served<'_> {
 
     fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
         self.holder.take(self.now)
+    }
+
+    fn finished(&mut self) -> Vec<Finished> {
+        std::mem::take(self.finished)
     }
 }
 
@@ -1126,6 +1247,27 @@ pub fn reply(error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Re
         body: error.to_body(numeric_code),
         log: error.context.as_ref().map(|context| format!("{}: {context}", error.kind.facts().code)),
     }
+}
+
+/// An answer that was given before.
+fn replayed(kept: &Kept, answer: &[u8]) -> Reply {
+    let content_type = if kept.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    Reply {
+        status: 200,
+        headers: vec![
+            ("content-type", content_type.to_owned()),
+            ("x-generation-id", kept.generation.clone()),
+            ("idempotency-replayed", "true".to_owned()),
+        ],
+        body: String::from_utf8_lossy(answer).into_owned(),
+        log: None,
+    }
+}
+
+/// The key that a request presents.
+fn presented_key(head: &Head<'_>) -> Result<VirtualKey> {
+    let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
+    presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])
 }
 
 /// The error event for a client that was already promised a stream when everything failed; `body`:

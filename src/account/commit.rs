@@ -13,7 +13,7 @@
 
 use serde_json::Value;
 
-use super::{key_usage, keys};
+use super::{claims, key_usage, keys};
 use crate::{
     auth::KeyRecord,
     budget::{
@@ -46,6 +46,7 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     ] {
         sql.run(statement, &[])?;
     }
+    claims::migrate(sql)?;
     book::migrate(sql)
 }
 
@@ -58,7 +59,13 @@ pub fn commit(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Com
         records.insert(hash.clone(), keys::record(sql, hash)?);
     }
     let keys::Changes { revision, changed } = keys::changes_since(sql, request.since)?;
-    Ok(CommitReply { revision, changes: changed, keys: records, told })
+    let mut claims_of = std::collections::HashMap::new();
+    for claim in &request.claims {
+        seen(sql, &request.session, now)?;
+        let claimed = claims::claim(sql, &request.session, claim, now.plus(-LOST_AFTER_MS), now)?;
+        claims_of.insert(claim.owner.clone(), claimed);
+    }
+    Ok(CommitReply { revision, changes: changed, keys: records, told, claims: claims_of })
 }
 
 /// Answers what is asked about meters.
@@ -117,6 +124,9 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Cross
     if !request.usage.is_empty() {
         key_usage::add_usage(sql, &request.usage)?;
     }
+    for finished in &request.finished {
+        claims::finish(sql, finished)?;
+    }
     Ok(book::report(sql, session, &request.totals, now)?.crossed)
 }
 
@@ -135,6 +145,7 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     book::release_slots(sql, Millis(dead))?;
     let old = now.plus(-FORGET_AFTER_MS).0;
     book::write_off(sql, Millis(old))?;
+    claims::forget(sql, now)?;
     sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;
     sql.run("DELETE FROM sessions WHERE seen < ?1", &[old.into()])?;
     Ok(())

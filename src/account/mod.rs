@@ -2,6 +2,7 @@
 //! each key has used.
 
 mod budgets;
+pub mod claims;
 pub mod commit;
 mod key_budgets;
 mod key_doc;

@@ -372,7 +372,7 @@ impl Holder {
                 return Reserve::Refused(Box::new(held.view.clone()));
             }
         }
-        if *ticket == 0 || mine.is_none() {
+        if *ticket == 0 {
             *ticket = self.ticket(now);
         }
         let wants = short.iter().filter_map(|id| self.want(*id, least, most, now)).collect();

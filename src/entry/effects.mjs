@@ -105,7 +105,8 @@ export function reply(effect) {
   const lines = effect.split("\n");
   const count = Number(lines[2]);
   const headers = parseHeaders(lines, 3, 3 + count, { "content-type": "application/json" });
-  return new Response(lines[3 + count], { status: Number(lines[1]), headers });
+  // Only an answer that is given again has line feeds.
+  return new Response(lines.slice(3 + count).join("\n"), { status: Number(lines[1]), headers });
 }
 
 // Without the wasm: it may be what failed.

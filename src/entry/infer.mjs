@@ -16,7 +16,7 @@ export async function infer(request, env, ctx) {
     ready(env);
     const h = request.headers;
     const head = `${h.get("authorization") ?? ""}\n${h.get("x-api-key") ?? ""}\n${h.get("x-goog-api-key") ?? ""}\n${h.get("x-session-id") ?? ""}\n${
-      h.get("x-openrouter-metadata") ?? ""}\n${h.get("x-sluice-stream") ?? ""}\n${h.get("user-agent") ?? ""}\n${h.get("http-referer") ?? ""}\n${
+      h.get("x-openrouter-metadata") ?? ""}\n${h.get("x-sluice-stream") ?? ""}\n${h.get("idempotency-key") ?? ""}\n${h.get("user-agent") ?? ""}\n${h.get("http-referer") ?? ""}\n${
       h.get("x-openrouter-title") ?? h.get("x-title") ?? ""}`;
     const body = await readBody(request);
     if (body === null) return reply(wasm.refuse("too_large", h.get("user-agent") ?? ""));
@@ -25,7 +25,11 @@ export async function infer(request, env, ctx) {
       if (round === MOST_ROUNDS) throw new Error("look-ups do not end");
       effect = wasm.begin(head, body, await lookUp(effect, env), Date.now());
     }
-    if (effect[0] !== "F") return reply(effect);
+    if (effect[0] !== "F") {
+      // A refused request may have freed something.
+      if (wasm.untold()) commit(env, ctx);
+      return reply(effect);
+    }
     call = parseFetch(effect);
     const noted = noteIfLong(env, ctx);
     refresh(call, env, ctx);

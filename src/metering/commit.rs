@@ -17,6 +17,7 @@ use super::UsageEvent;
 use crate::{
     auth::{KeyHash, KeyRecord},
     budget::wire::{Ask, Told, Total, Want},
+    idempotency::{Claim, Claimed, Finished},
     ids::GenerationId,
     money::NanoUsd,
     time::Millis,
@@ -57,6 +58,12 @@ pub struct CommitRequest {
     /// Meters and slices wanted.
     #[serde(default, skip_serializing_if = "Ask::is_empty")]
     pub ask: Ask,
+    /// Requests that are to be answered once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
+    /// Those that have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<Finished>,
     /// What the session has used of meters, `events` included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub totals: Vec<Total>,
@@ -102,6 +109,9 @@ pub struct CommitReply {
     /// About meters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+    /// What became of claims, by their owner.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    pub claims: HashMap<String, Claimed>,
 }
 
 #[derive(Debug)]
@@ -121,6 +131,8 @@ pub trait Source {
     fn any_open(&self) -> bool;
     /// What has been used of meters, the generations given so far included, and slices wanted.
     fn money(&mut self) -> (Vec<Total>, Vec<Want>);
+    /// Claims that have ended.
+    fn finished(&mut self) -> Vec<Finished>;
 }
 
 /// The isolate's side: numbers, and what is under way.
@@ -166,8 +178,10 @@ impl Commit {
             }
         }
         let (totals, wants) = source.money();
+        let finished = source.finished();
         let silent = source.any_open() && now.since(self.last_sent) >= ALIVE_EVERY_MS;
-        if open.is_empty() && events.is_empty() && totals.is_empty() && wants.is_empty() && !silent {
+        let nothing = [open.is_empty(), events.is_empty(), totals.is_empty(), wants.is_empty(), finished.is_empty()];
+        if !nothing.contains(&false) && !silent {
             return None;
         }
         let seq = self.next_seq;
@@ -178,6 +192,7 @@ impl Commit {
         for (member, value) in [
             ("ask", json(&ask)),
             ("totals", json(&totals)),
+            ("finished", json(&finished)),
             ("open", format!("[{open}]")),
             ("closed", json(&closed)),
             ("usage", json(&usage)),
@@ -263,6 +278,9 @@ mod tests {
         }
         fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
             (std::mem::take(&mut self.totals), Vec::new())
+        }
+        fn finished(&mut self) -> Vec<Finished> {
+            Vec::new()
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod budgets;
+mod once;
 
 const PROMPT: &str = "canary-prompt";
 const ANSWER: &str = "canary-answer";
@@ -176,10 +177,17 @@ impl World {
                 Ask::Account { org, .. } if self.account_down => {
                     self.gateway.known().account_unavailable(&org, "the account is down", self.now);
                 }
-                Ask::Account { org, since, keys, charged, ask } => {
+                Ask::Account { org, since, keys, charged, ask, claim } => {
                     let session = self.gateway.session().to_owned();
-                    let request =
-                        crate::metering::CommitRequest { session, since, keys, charged, ask, ..Default::default() };
+                    let request = crate::metering::CommitRequest {
+                        session,
+                        since,
+                        keys,
+                        charged,
+                        ask,
+                        claims: claim.into_iter().collect(),
+                        ..Default::default()
+                    };
                     let reply = account::commit(&self.account, &request, self.now).unwrap();
                     self.gateway.known().learn_account(&org, reply, self.now, self.now);
                 }
@@ -189,8 +197,12 @@ impl World {
 
     /// Begins a request and answers its questions.
     fn begin(&mut self, body: &Value) -> Effect {
+        self.begin_with("", body)
+    }
+
+    fn begin_with(&mut self, idempotency_key: &str, body: &Value) -> Effect {
         let (authorization, body) = (format!("Bearer {}", self.key), body.to_string());
-        let head = Head { authorization: &authorization, ..Head::default() };
+        let head = Head { authorization: &authorization, idempotency_key, ..Head::default() };
         let mut ticket = 0;
         loop {
             match self.gateway.begin(&head, body.as_bytes(), ticket, self.now) {

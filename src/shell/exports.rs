@@ -66,6 +66,7 @@ pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
         session_id: next(),
         metadata: next(),
         stream: next(),
+        idempotency_key: next(),
         user_agent: next(),
         referer: next(),
         title: next(),
@@ -297,13 +298,14 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
             for ask in asks {
                 match ask {
                     Ask::Kv(key) => push(&mut out, &["kv\t", &key]),
-                    Ask::Account { org, since, keys, charged, ask } => {
+                    Ask::Account { org, since, keys, charged, ask, claim } => {
                         let request = CommitRequest {
                             session: gateway.session().to_owned(),
                             since,
                             keys,
                             charged,
                             ask,
+                            claims: claim.into_iter().collect(),
                             ..CommitRequest::default()
                         };
                         push(
