@@ -78,8 +78,10 @@ pub(super) struct ModelRates {
     max_parallel: Option<u64>,
 }
 
-/// The four rates: name, unit, period.
-const RATES: [(&str, Unit, Period); 4] = [
+/// A rate: name, unit, period.
+type Rate = (&'static str, Unit, Period);
+
+const RATES: [Rate; 4] = [
     ("requests_per_minute", Unit::Requests, Period::Seconds(60)),
     ("tokens_per_minute", Unit::Tokens, Period::Seconds(60)),
     ("tokens_per_day", Unit::Tokens, Period::Daily),
@@ -89,25 +91,25 @@ const RATES: [(&str, Unit, Period); 4] = [
 impl RateLimit {
     /// Checks the numbers and the models' ids.
     pub(super) fn check(&self) -> Result<()> {
-        for (model, rate, number) in self.each() {
-            if let Some(model) = model {
-                budgets::check_model("rate_limit.models", model)?;
-            }
+        for (model, (name, ..), number) in self.each() {
             let place = model.map_or_else(|| "rate_limit".to_owned(), |model| format!("rate_limit.models.{model}"));
-            terms::count(&format!("{place}.{}", RATES[rate].0), number)?;
+            terms::count(&format!("{place}.{name}"), number)?;
         }
         self.models.keys().try_for_each(|model| budgets::check_model("rate_limit.models", model))
     }
 
-    /// Every rate that is set: for which model, which of [`RATES`], how much.
-    fn each(&self) -> Vec<(Option<&str>, usize, u64)> {
+    /// Every rate that is set: for which model, which, how much.
+    fn each(&self) -> Vec<(Option<&str>, Rate, u64)> {
         let own = [self.requests_per_minute, self.tokens_per_minute, self.tokens_per_day, self.max_parallel];
-        let models = self.models.iter().flat_map(|(model, rates)| {
+        let models = self.models.iter().map(|(model, rates)| {
             let four = [rates.requests_per_minute, rates.tokens_per_minute, rates.tokens_per_day, rates.max_parallel];
-            four.into_iter().enumerate().map(move |(rate, number)| (Some(model.as_str()), rate, number))
+            (Some(model.as_str()), four)
         });
-        let all = own.into_iter().enumerate().map(|(rate, number)| (None, rate, number)).chain(models);
-        all.filter_map(|(model, rate, number)| Some((model, rate, number?))).collect()
+        std::iter::once((None, own))
+            .chain(models)
+            .flat_map(|(model, four)| RATES.into_iter().zip(four).map(move |(rate, number)| (model, rate, number)))
+            .filter_map(|(model, rate, number)| Some((model, rate, number?)))
+            .collect()
     }
 }
 
@@ -167,8 +169,7 @@ fn spent_in(period: Period, used: &Used) -> NanoUsd {
 
 fn replace_rates(sql: &dyn Sql, account: &AccountRef, rates: &RateLimit, now: Millis) -> Result<bool> {
     let mut wanted = Vec::new();
-    for (model, rate, number) in rates.each() {
-        let (name, unit, period) = RATES[rate];
+    for (model, (name, unit, period), number) in rates.each() {
         let name = budgets::with_model(name, model);
         let limit = terms::count("rate_limit", number)?;
         let terms = Terms::rate(account.clone(), name, unit, period, limit);
@@ -244,7 +245,7 @@ impl Limits {
     /// The same with the three members that OpenRouter's older clients want.
     pub(super) fn rates_for_older_clients(&self, now: Millis) -> Value {
         let mut rates = self.rates(now);
-        let per_minute = rates["requests_per_minute"].as_i64();
+        let per_minute = rates.get("requests_per_minute").and_then(Value::as_i64);
         let mut row = match rates.as_object_mut() {
             Some(rates) => std::mem::take(rates),
             None => Map::new(),

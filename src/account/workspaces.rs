@@ -13,7 +13,7 @@
 //! define; shorter intervals must have smaller limits, as OpenRouter demands.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{budgets, terms};
 use crate::{
@@ -25,18 +25,21 @@ use crate::{
     budget::{AccountKind, AccountRef, Meter, Period, Terms, Unit, book},
     error::{Error, ErrorKind, Result},
     ids::hex,
+    money::NanoUsd,
     ports::{AdminRequest, Sql, SqlError, int, text},
     time::Millis,
 };
 
 const MOST_ROWS: i64 = 100;
 const DEFAULT_ALERTS: [u16; 3] = [500, 800, 900];
-/// Intervals of a workspace's budgets, in the order in which their limits must grow.
-const INTERVALS: [(&str, Period); 4] = [
-    ("daily", Period::Daily),
-    ("weekly", Period::Weekly),
-    ("monthly", Period::Monthly),
-    ("lifetime", Period::Lifetime),
+/// An interval of a workspace's budgets: its place in the order in which limits must grow, its name.
+type Interval = (u8, &'static str, Period);
+
+const INTERVALS: [Interval; 4] = [
+    (1, "daily", Period::Daily),
+    (2, "weekly", Period::Weekly),
+    (3, "monthly", Period::Monthly),
+    (4, "lifetime", Period::Lifetime),
 ];
 
 /// Creates the table.
@@ -339,72 +342,69 @@ fn account(id: &str) -> AccountRef {
     AccountRef::new(AccountKind::Workspace, id)
 }
 
-/// Where an interval of the path stands among [`INTERVALS`].
-fn place(interval: &str) -> Result<usize> {
-    let place = INTERVALS.iter().position(|(name, _)| *name == interval);
-    place.ok_or_else(|| Error::invalid("interval", "interval must be daily, weekly, monthly or lifetime."))
+/// The interval that a path names.
+fn interval_of(name: &str) -> Result<Interval> {
+    let found = INTERVALS.into_iter().find(|(_, known, _)| *known == name);
+    found.ok_or_else(|| Error::invalid("interval", "interval must be daily, weekly, monthly or lifetime."))
 }
 
-/// The workspace's budgets, by place of their interval.
-fn budgets_of(sql: &dyn Sql, id: &str, now: Millis) -> Result<Vec<(usize, Meter)>> {
+/// The workspace's budgets, shortest interval first.
+fn budgets_of(sql: &dyn Sql, id: &str, now: Millis) -> Result<Vec<(Interval, Meter)>> {
     let account = account(id);
     book::inherit(sql, &account)?;
     let mut found: Vec<_> = book::of_account(sql, &account, now)?
         .into_iter()
-        .filter_map(|meter| {
-            let interval = meter.terms.name.strip_prefix("usd/")?;
-            Some((INTERVALS.iter().position(|(name, _)| *name == interval)?, meter))
-        })
+        .filter_map(|meter| Some((interval_of(meter.terms.name.strip_prefix("usd/")?).ok()?, meter)))
         .collect();
-    found.sort_by_key(|(place, _)| *place);
+    found.sort_by_key(|((place, ..), _)| *place);
     Ok(found)
 }
 
-fn budget_row(sql: &dyn Sql, id: &str, place: usize, meter: &Meter, now: Millis) -> Result<Value> {
-    let mut row: Map<String, Value> =
-        serde_json::from_value(budgets::row(sql, meter, now)?).map_err(|error| Error::internal(error.to_string()))?;
-    let reset = (meter.terms.period != Period::Lifetime).then_some(INTERVALS[place].0);
-    row.extend([("workspace_id".to_owned(), json!(id)), ("reset_interval".to_owned(), json!(reset))]);
-    Ok(row.into())
+fn budget_row(sql: &dyn Sql, id: &str, name: &str, meter: &Meter, now: Millis) -> Result<Value> {
+    let mut row = budgets::row(sql, meter, now)?;
+    if let Some(row) = row.as_object_mut() {
+        let reset = (meter.terms.period != Period::Lifetime).then_some(name);
+        row.extend([("workspace_id".to_owned(), json!(id)), ("reset_interval".to_owned(), json!(reset))]);
+    }
+    Ok(row)
 }
 
 fn list_budgets(sql: &dyn Sql, reference: &str, now: Millis) -> Result<Value> {
     let Workspace { id, include_byok_in_budgets, .. } = find(sql, reference)?;
     let found = budgets_of(sql, &id, now)?;
     let data =
-        found.iter().map(|(place, meter)| budget_row(sql, &id, *place, meter, now)).collect::<Result<Vec<_>>>()?;
+        found.iter().map(|((_, name, _), meter)| budget_row(sql, &id, name, meter, now)).collect::<Result<Vec<_>>>()?;
     Ok(json!({ "data": data, "include_byok_in_budgets": include_byok_in_budgets }))
 }
 
 fn show_budget(sql: &dyn Sql, reference: &str, interval: &str, now: Millis) -> Result<Value> {
-    let wanted = place(interval)?;
+    let (_, name, _) = interval_of(interval)?;
     let Workspace { id, include_byok_in_budgets, .. } = find(sql, reference)?;
-    let found = budgets_of(sql, &id, now)?.into_iter().find(|(place, _)| *place == wanted);
+    let found = budgets_of(sql, &id, now)?.into_iter().find(|((_, known, _), _)| *known == name);
     let (_, meter) = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("This workspace has no {interval} budget.")).param("interval")
+        Error::new(ErrorKind::NotFound, format!("This workspace has no {name} budget.")).param("interval")
     })?;
-    let data = budget_row(sql, &id, wanted, &meter, now)?;
+    let data = budget_row(sql, &id, name, &meter, now)?;
     Ok(json!({ "data": data, "include_byok_in_budgets": include_byok_in_budgets }))
 }
 
 fn put_budget(sql: &dyn Sql, reference: &str, interval: &str, request: &AdminRequest, now: Millis) -> Result<Value> {
     let body: BudgetBody = body::parse(request.body.as_ref())?;
-    let wanted = place(interval)?;
+    let (wanted, name, period) = interval_of(interval)?;
     let mut workspace = find(sql, reference)?;
     let limit = terms::usd("limit_usd", body.limit_usd)?;
     let alerts = body.alerts.map_or(Ok(DEFAULT_ALERTS.to_vec()), |alerts| terms::alerts(&alerts))?;
-    for (place, other) in budgets_of(sql, &workspace.id, now)? {
-        let (other_name, other) = (INTERVALS[place].0, other.terms.limit);
-        let (more, less) = if place < wanted { ("more", other >= limit) } else { ("less", other <= limit) };
-        if place != wanted && less {
-            let other = crate::money::NanoUsd(other);
+    for ((place, other_name, _), other) in budgets_of(sql, &workspace.id, now)? {
+        let other = other.terms.limit;
+        let (more, wrong) = if place < wanted { ("more", other >= limit) } else { ("less", other <= limit) };
+        if place != wanted && wrong {
+            let other = NanoUsd(other);
             let message = format!(
-                "limit_usd: a {interval} budget must be {more} than the {other_name} one, which is ${other} (daily < weekly < monthly < lifetime)."
+                "limit_usd: a {name} budget must be {more} than the {other_name} one, which is ${other} (daily < weekly < monthly < lifetime)."
             );
             return Err(Error::invalid("limit_usd", message));
         }
     }
-    let (name, period) = INTERVALS[wanted];
     let account = account(&workspace.id);
     let terms = Terms::budget(account.clone(), format!("usd/{name}"), Unit::Usd, period, limit);
     budgets::define(sql, &Terms { hard: body.hard.unwrap_or(true), alerts, ..terms }, now)?;
@@ -417,7 +417,7 @@ fn put_budget(sql: &dyn Sql, reference: &str, interval: &str, request: &AdminReq
 }
 
 fn delete_budget(sql: &dyn Sql, reference: &str, interval: &str, now: Millis) -> Result<Value> {
-    let (name, _) = INTERVALS[place(interval)?];
+    let (_, name, _) = interval_of(interval)?;
     let account = account(&find(sql, reference)?.id);
     if book::remove(sql, &account, &format!("usd/{name}"))? {
         budgets::changed(sql, &account, now)?;

@@ -78,7 +78,32 @@ test("every operation does what it is for", async () => {
   await fine("GET", "/keys");
   await fine("GET", `/keys/${hash}`);
   await fine("PATCH", `/keys/${hash}`, { disabled: true, limit: null });
+  const { data: { hash: next } } = await fine("POST", `/keys/${hash}/rotate`, { grace_seconds: 60 });
   await fine("DELETE", `/keys/${hash}`);
+  await fine("DELETE", `/keys/${next}`);
+
+  const { data: { id: workspace } } = await fine("POST", "/workspaces", { name: "w", slug: "w" });
+  await fine("GET", "/workspaces");
+  await fine("GET", `/workspaces/${workspace}`);
+  await fine("PATCH", "/workspaces/w", { description: "d" });
+  await fine("PUT", "/workspaces/w/budgets/weekly", { limit_usd: 1, hard: false, alerts: [0.5] });
+  await fine("GET", "/workspaces/w/budgets");
+  await fine("GET", "/workspaces/w/budgets/weekly");
+  await fine("DELETE", "/workspaces/w/budgets/weekly");
+  await fine("DELETE", "/workspaces/w");
+  const account = { kind: "session", id: "s" };
+  const { data: { id: budget } } = await fine("POST", "/budgets", { account, limit_tokens: 5, interval: "monthly", increase: { limit_tokens: 1, until: "2099-01-01T00:00:00Z" } });
+  await fine("PUT", "/budgets", { account, limit_requests: 5, per: "minute", model: "a/b" });
+  await fine("GET", "/budgets");
+  await fine("GET", `/budgets/${budget}`);
+  await fine("PATCH", `/budgets/${budget}`, { limit_tokens: 6, hard: false });
+  await fine("POST", `/budgets/${budget}/forgive`);
+  for (const path of ["/sessions/s", "/users/u"]) {
+    await fine("POST", `${path}/stop`);
+    await fine("GET", path);
+    await fine("POST", `${path}/resume`);
+  }
+  await fine("DELETE", `/budgets/${budget}`);
 
   await world.provider("extra");
   const endpoints = [{ provider: "extra", upstream_model: "x", pricing: { prompt: "0.1", completion: "0.2" } }];

@@ -40,7 +40,10 @@ fn every_wrong_member_is_named_and_nothing_is_written() {
         (json!({ "name": "n", "workspace_id": "unknown" }), "workspace_id"),
         (json!({ "name": "n", "rate_limit": 5 }), "rate_limit"),
         (json!({ "name": "n", "rate_limit": { "requests_per_minute": -1 } }), "rate_limit.requests_per_minute"),
-        (json!({ "name": "n", "rate_limit": { "max_parallel": 1e15 as u64 } }), "rate_limit.max_parallel"),
+        (
+            json!({ "name": "n", "rate_limit": { "max_parallel": 1_000_000_000_000_000_u64 } }),
+            "rate_limit.max_parallel",
+        ),
         (json!({ "name": "n", "rate_limit": { "requests": 1 } }), "rate_limit.requests"),
         (json!({ "name": "n", "rate_limit": { "models": { "m": {} } } }), "rate_limit.models"),
         (
