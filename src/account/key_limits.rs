@@ -138,7 +138,7 @@ pub(super) fn apply(
             Given::Value(reset) => LimitReset::period(Some(reset)),
         };
         match change.limit.over(known.as_ref().map(|terms| terms.limit)) {
-            None => changed |= book::remove(sql, account, LIMIT)?,
+            None => changed |= budgets::remove(sql, account, LIMIT)?,
             Some(limit) => {
                 let fresh = known.as_ref().is_none_or(|terms| terms.period != period);
                 let known = known.unwrap_or_else(|| Terms::budget(account.clone(), LIMIT, Unit::Usd, period, limit));
@@ -179,7 +179,7 @@ fn replace_rates(sql: &dyn Sql, account: &AccountRef, rates: &RateLimit, now: Mi
     for meter in book::of_account(sql, account, now)? {
         let name = meter.terms.name;
         if rate_of(&name).is_some() && !wanted.iter().any(|terms| terms.name == name) {
-            changed |= book::remove(sql, account, &name)?;
+            changed |= budgets::remove(sql, account, &name)?;
         }
     }
     for terms in wanted {
@@ -198,7 +198,7 @@ fn rate_of(name: &str) -> Option<&'static str> {
 /// A key's limits as they stand.
 pub(super) struct Limits {
     /// Every meter of its account.
-    pub(super) meters: Vec<Meter>,
+    meters: Vec<Meter>,
 }
 
 impl Limits {

@@ -366,6 +366,9 @@ fn rotation_gives_another_secret_to_the_same_account() {
         account.refused("PATCH", &format!("/keys/{old}"), json!({ "expires_at": null })),
         (400, Some("expires_at".into()))
     );
+    // Either names the account.
+    let body = json!({ "account": of("key", new.as_str()), "limit_usd": 9, "interval": "monthly" });
+    assert_eq!(account.data("POST", "/budgets", body)["account"]["id"], old.as_str());
     // Disabling acts on one of them.
     account.ask("PATCH", &format!("/keys/{old}"), json!({ "disabled": true })).unwrap();
     assert!(!account.copy(&new).unwrap().disabled);
