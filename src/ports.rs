@@ -120,6 +120,37 @@ pub struct AdminResponse {
     pub body: Value,
 }
 
+/// A management request on its way to the `Account` object, with what only that one reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// The request.
+    #[serde(flatten)]
+    pub request: AdminRequest,
+    /// The header `Idempotency-Key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Its answer, with what goes into headers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: AdminResponse,
+    /// The type of a body that is no JSON; the body is then a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// This is what an earlier request with the same idempotency key was answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+impl From<AdminResponse> for Reply {
+    fn from(answer: AdminResponse) -> Self {
+        Self { answer, content_type: None, replayed: false }
+    }
+}
+
 /// A change of the distributed copies in KV.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {

@@ -22,6 +22,9 @@ const ENDING_MS = 4000;
 // What our children need of our environment; workerd gets its secrets besides.
 const PASSED_ON = ["PATH", "HOME", "TZ", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+// What the gateway itself takes where the operator sets it.
+const OPTIONAL_SECRETS = ["STRIPE_WEBHOOK_SECRET"];
+
 // Starts everything and answers, once the gateway is healthy and its credentials work, with
 // {credentials, demo, stop()}. `say(line)` hears what happens later.
 //   settings   as readSettings() gives them
@@ -48,7 +51,7 @@ export async function supervise({ settings, root, build, wrangler, command, node
   try {
     const demo = wantsDemo(settings) ? startDemo({ files, state, root, node, say, children }) : null;
     const secrets = ensureSecrets(state, env);
-    const bound = { ...pick(env, settings.vars), ...pick(env, settings.providerKeys), ...secrets };
+    const bound = { ...pick(env, settings.vars), ...pick(env, settings.providerKeys), ...pick(env, OPTIONAL_SECRETS), ...secrets };
     writePrivate(files.config, workerdConfig({
       root, build, wrangler: readWrangler(wrangler), file: files.config, disk: join(state, "do"), host, port, secrets: Object.keys(bound),
     }));

@@ -16,6 +16,8 @@
 //! | `GET /records/{hash}` | 200 the [`KeyRecord`], or 404; for the gateway itself, never routed from outside |
 //! | `/workspaces`, `/budgets`, `/sessions`, `/users` | see the modules of these names; the last two are `stops` |
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -91,6 +93,12 @@ pub fn handle(sql: &dyn Sql, request: &AdminRequest, now: Millis, random: &[u8; 
 /// A key's record.
 pub fn record(sql: &dyn Sql, hash: &KeyHash) -> Result<Option<KeyRecord>> {
     Ok(load(sql, hash.as_str())?.map(|found| found.key.record))
+}
+
+/// Names of keys, by hash.
+pub(super) fn names(sql: &dyn Sql) -> Result<HashMap<String, String>, SqlError> {
+    let rows = sql.run("SELECT hash, doc ->> '$.record.name' AS name FROM keys", &[])?;
+    Ok(rows.iter().map(|row| (text(row, "hash").to_owned(), text(row, "name").to_owned())).collect())
 }
 
 /// The account's revision.

@@ -1,18 +1,23 @@
-//! For tests: an account with an administrator who asks, and an isolate that spends.
+//! For tests: an account as its object has it, over SQLite in memory, with an administrator who asks and
+//! an isolate that spends.
 
+use std::cell::Cell;
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
-use super::{commit, key_usage::add_usage, keys, projection};
+use super::{Context, commit, handle, key_usage::add_usage, migrate, projection};
 use crate::{
     auth::{KeyHash, KeyRecord, VirtualKey, kv_key},
     budget::{
         AccountRef, book,
         wire::{Ask, Total, Want},
     },
+    catalog::credential::MasterKey,
     error::Result,
     metering::{CommitRequest, KeyUsage},
     money::NanoUsd,
-    ports::{AdminRequest, Sql},
+    ports::{AdminRequest, Command, Reply, Sql},
     testing::Memory,
     time::Millis,
 };
@@ -22,65 +27,91 @@ pub(super) const NOON: &str = "2026-11-20T12:00:00Z";
 pub(super) struct Account {
     pub(super) sql: Memory,
     pub(super) now: Millis,
-    made: u8,
+    made: Cell<u8>,
 }
 
 impl Account {
     pub(super) fn new() -> Self {
         let sql = Memory::new();
         for _ in 0..2 {
-            keys::migrate(&sql).unwrap();
-            commit::migrate(&sql).unwrap();
+            migrate(&sql).unwrap();
         }
-        Self { sql, now: Millis::parse_iso(NOON).unwrap(), made: 0 }
+        Self { sql, now: Millis::parse_iso(NOON).unwrap(), made: Cell::new(0) }
     }
 
-    fn answer(&mut self, actor: &KeyHash, method: &str, target: &str, body: Value) -> Result<(u16, Value)> {
-        self.made += 1;
+    pub(super) fn actor() -> KeyHash {
+        VirtualKey::generate(&[255; 48]).hash()
+    }
+
+    /// Other randomness at each call.
+    pub(super) fn context(&self) -> Context {
+        self.made.set(self.made.get() + 1);
+        let n = self.made.get();
+        Context {
+            now: self.now,
+            random: [n; 48],
+            id: [n; 12],
+            secret_nonce: [n; 12],
+            receipt_nonce: [n + 100; 12],
+            master: MasterKey::parse(&BASE64.encode([7; 32])),
+        }
+    }
+
+    pub(super) fn command(method: &str, target: &str, body: Value, idempotency_key: Option<&str>) -> Command {
+        Self::command_of(Self::actor(), method, target, body, idempotency_key)
+    }
+
+    fn command_of(actor: KeyHash, method: &str, target: &str, body: Value, idempotency_key: Option<&str>) -> Command {
         let (path, search) = target.split_once('?').unwrap_or((target, ""));
         let pairs = search.split('&').filter_map(|pair| pair.split_once('='));
-        let request = AdminRequest {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            body: (!body.is_null()).then_some(body),
-            actor: actor.clone(),
-        };
-        let answer = keys::handle(&self.sql, &request, self.now, &[self.made; 48])?;
-        Ok((answer.status, answer.body))
+        Command {
+            request: AdminRequest {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                body: (!body.is_null()).then_some(body),
+                actor,
+            },
+            idempotency_key: idempotency_key.map(str::to_owned),
+        }
+    }
+
+    pub(super) fn send(&self, command: &Command) -> Result<Reply> {
+        handle(&self.sql, command, &self.context())
     }
 
     /// Status and body of an answer.
-    pub(super) fn status(&mut self, method: &str, target: &str, body: Value) -> Result<(u16, Value)> {
-        self.answer(&VirtualKey::generate(&[255; 48]).hash(), method, target, body)
+    pub(super) fn status(&self, method: &str, target: &str, body: Value) -> Result<(u16, Value)> {
+        self.send(&Self::command(method, target, body, None)).map(|reply| (reply.answer.status, reply.answer.body))
     }
 
     /// Its body.
-    pub(super) fn ask(&mut self, method: &str, target: &str, body: Value) -> Result<Value> {
+    pub(super) fn ask(&self, method: &str, target: &str, body: Value) -> Result<Value> {
         Ok(self.status(method, target, body)?.1)
     }
 
     /// `data` of its body.
-    pub(super) fn data(&mut self, method: &str, target: &str, body: Value) -> Value {
+    pub(super) fn data(&self, method: &str, target: &str, body: Value) -> Value {
         self.ask(method, target, body).unwrap()["data"].clone()
     }
 
-    pub(super) fn get(&mut self, target: &str) -> Value {
+    pub(super) fn get(&self, target: &str) -> Value {
         self.data("GET", target, Value::Null)
     }
 
     /// Status and field of a refusal.
-    pub(super) fn refused(&mut self, method: &str, target: &str, body: Value) -> (u16, Option<String>) {
+    pub(super) fn refused(&self, method: &str, target: &str, body: Value) -> (u16, Option<String>) {
         let error = self.ask(method, target, body).unwrap_err();
         (error.status(), error.param)
     }
 
     /// What a key is told about itself.
-    pub(super) fn own(&mut self, hash: &KeyHash) -> Value {
-        self.answer(hash, "GET", "/key", Value::Null).unwrap().1["data"].clone()
+    pub(super) fn own(&self, hash: &KeyHash) -> Value {
+        let command = Self::command_of(hash.clone(), "GET", "/key", Value::Null, None);
+        self.send(&command).unwrap().answer.body["data"].clone()
     }
 
-    pub(super) fn create(&mut self, body: Value) -> KeyHash {
+    pub(super) fn create(&self, body: Value) -> KeyHash {
         hash_in(&self.data("POST", "/keys", body))
     }
 

@@ -31,6 +31,8 @@ pub enum Answer {
     Models,
     /// D1.
     Records,
+    /// The `Account` object, for events that Stripe has signed.
+    Stripe,
 }
 
 /// A row.
@@ -96,6 +98,17 @@ pub static ROUTES: &[Route] = &[
     route("GET",    "/users/{id}",                            MANAGEMENT,     Answer::Account),
     route("POST",   "/users/{id}/stop",                       MANAGEMENT,     Answer::Account),
     route("POST",   "/users/{id}/resume",                     MANAGEMENT,     Answer::Account),
+    route("GET",    "/organization",                          MANAGEMENT,     Answer::Account),
+    route("PATCH",  "/organization",                          MANAGEMENT,     Answer::Account),
+    route("GET",    "/credits",                               MANAGEMENT,     Answer::Account),
+    route("POST",   "/credits",                               MANAGEMENT,     Answer::Account),
+    route("GET",    "/ledger",                                MANAGEMENT,     Answer::Account),
+    route("GET",    "/ledger/check",                          MANAGEMENT,     Answer::Account),
+    route("GET",    "/statements",                            MANAGEMENT,     Answer::Account),
+    route("GET",    "/statements/{month}",                    MANAGEMENT,     Answer::Account),
+    route("GET",    "/alerts",                                MANAGEMENT,     Answer::Account),
+    route("GET",    "/webhooks/stripe",                       MANAGEMENT,     Answer::Account),
+    route("POST",   "/webhooks/stripe",                       Access::Public, Answer::Stripe),
     route("GET",    "/activity",                              MANAGEMENT,     Answer::Records),
     route("GET",    "/generations",                           MANAGEMENT,     Answer::Records),
 
@@ -171,15 +184,16 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_route_is_listed_once_and_only_health_and_the_description_are_open() {
+    fn every_route_is_listed_once_and_only_health_the_description_and_signed_events_are_open() {
         let listed: HashSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(listed.len(), ROUTES.len());
         for route in ROUTES {
-            let open = ["/health", "/openapi.json"].contains(&route.path);
+            let signed = route.answer == Answer::Stripe;
+            let open = signed || ["/health", "/openapi.json"].contains(&route.path);
             assert_eq!(route.access == Access::Public, open, "{route:?}");
             let managed = route.path.starts_with("/admin")
                 || route.path.starts_with("/keys")
-                || route.method != "GET" && route.answer != Answer::Entry;
+                || route.method != "GET" && route.answer != Answer::Entry && !signed;
             assert!(!managed || route.access == MANAGEMENT, "{route:?}");
             let example = route.path.replace(['{', '}'], "");
             assert!(std::ptr::eq(find(route.method, &example).unwrap(), route), "{route:?}");

@@ -76,6 +76,11 @@ impl KeyHash {
         good.then(|| Self(text.to_owned()))
     }
 
+    /// Of no key: for requests that come without one.
+    pub fn nobody() -> Self {
+        Self("0".repeat(64))
+    }
+
     /// The text form.
     pub fn as_str(&self) -> &str {
         &self.0

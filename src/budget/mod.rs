@@ -19,7 +19,9 @@ pub mod book;
 pub mod estimate;
 pub mod holder;
 pub mod meter;
+pub mod policy;
 pub mod wire;
 
 pub use account::{AccountKind, AccountRef};
 pub use meter::{Meter, MeterId, Period, Terms, Unit};
+pub use policy::{LoopDetection, Policy};

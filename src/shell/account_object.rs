@@ -1,29 +1,34 @@
 //! The Durable Object `Account`: one per organization, named after it.
 //!
-//! Stored: SQLite tables of `account::keys` (keys, changes, usage), `account::commit` (sessions, open
-//! generations, outbox) and `account::projection` (KV copies to be written).
+//! Stored: the SQLite tables of `account::migrate`.
 //!
 //! | command | answer | why atomic |
 //! |---|---|---|
 //! | `commit(CommitRequest)`, RPC from `entry.mjs` | `CommitReply` | one synchronous run of SQL |
-//! | `POST /admin` with an `AdminRequest` | `AdminResponse` | the same; KV copies are written after it, by the alarm if that fails |
-//! | alarm | - | sends the outbox to the queue, sweeps dead isolates, writes KV copies; repeatable |
+//! | `POST /admin` with a `Command` | `Reply` | the same; KV copies are written after it, by the alarm if that fails |
+//! | alarm | - | sends the outbox to the queue, sweeps dead isolates, writes KV copies, sends alerts; repeatable |
 
 use std::cell::Cell;
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
     BatchMessageBuilder, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime,
-    SendMessage, State, durable_object,
+    SendMessage, State, Storage, durable_object,
 };
 
-use super::{bindings, cold::log, outbox::Outbox, sql::ObjectSql};
+use super::{
+    alerts, bindings,
+    cold::{log, secret},
+    outbox::Outbox,
+    sql::ObjectSql,
+};
 use crate::{
-    account::{commit, keys, projection},
+    account::{self, Context, commit},
     admin,
+    catalog::credential::MasterKey,
     error::Error,
     metering::CommitRequest,
-    ports::AdminRequest,
+    ports::{Command, Reply},
     time::Millis,
 };
 
@@ -50,19 +55,18 @@ impl worker::DurableObject for Account {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let now = Millis::from_js(js_sys::Date::now());
-        let request: AdminRequest = request.json().await?;
-        let mut random = [0; 48];
-        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-        let answer = self.sql().and_then(|sql| keys::handle(&sql, &request, now, &random));
-        if let Err(error) = &answer {
+        let command: Command = request.json().await?;
+        let context = self.context(now)?;
+        let reply = self.sql().and_then(|sql| account::handle(&sql, &command, &context));
+        if let Err(error) = &reply {
             log(error);
-        } else if request.method != "GET" {
+        } else if command.request.method != "GET" {
             // Armed before anything can fail, in the same write as the change itself.
-            let events = self.sql().and_then(|sql| commit::next_alarm(&sql, now)).map_err(stored)?;
+            let events = self.sql().and_then(|sql| account::next_alarm(&sql, now)).map_err(stored)?;
             self.wake_at(events.unwrap_or(Millis(i64::MAX)).min(now.plus(RETRY_MS))).await?;
             self.write_copies().await;
         }
-        Response::from_json(&admin::respond(answer))
+        Response::from_json(&reply.unwrap_or_else(|error| Reply::from(admin::respond(Err(error)))))
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -71,8 +75,13 @@ impl worker::DurableObject for Account {
         commit::sweep(&sql, now).map_err(stored)?;
         // What fails is tried again by an alarm of our own: the platform gives up after a few.
         let done = [self.write_copies().await, self.send_events(&sql).await];
+        // Webhooks may be slow: they must keep no alarm waiting.
+        let due = account::alerts::due(&sql, &self.master(), now).map_err(stored)?;
+        if !due.is_empty() {
+            self.state.wait_until(alerts::deliver(due, self.env.clone(), self.state.storage()));
+        }
         let again = done.contains(&false).then(|| now.plus(RETRY_MS));
-        let events = if again.is_some() { None } else { commit::next_alarm(&sql, now).map_err(stored)? };
+        let events = if again.is_some() { None } else { account::next_alarm(&sql, now).map_err(stored)? };
         if let Some(at) = again.or(events) {
             self.wake_at(at).await?;
         }
@@ -84,12 +93,25 @@ impl Account {
     fn sql(&self) -> Result<ObjectSql, Error> {
         let sql = ObjectSql::new(&self.state.storage());
         if !self.migrated.get() {
-            keys::migrate(&sql)?;
-            projection::migrate(&sql)?;
-            commit::migrate(&sql)?;
+            account::migrate(&sql)?;
             self.migrated.set(true);
         }
         Ok(sql)
+    }
+
+    fn master(&self) -> Result<MasterKey, String> {
+        MasterKey::parse(&secret(&self.env, "SLUICE_MASTER_KEY").unwrap_or_default())
+    }
+
+    fn context(&self, now: Millis) -> Result<Context> {
+        Ok(Context {
+            now,
+            random: random()?,
+            id: random()?,
+            secret_nonce: random()?,
+            receipt_nonce: random()?,
+            master: self.master(),
+        })
     }
 
     /// Sends waiting events to the queue; true once there are none.
@@ -130,10 +152,21 @@ impl Account {
     }
 
     async fn wake_at(&self, at: Millis) -> Result<()> {
-        #[expect(clippy::cast_precision_loss, reason = "a moment fits in 53 bits")]
-        let at = js_sys::Date::new(&JsValue::from_f64(at.0 as f64));
-        self.state.storage().set_alarm(ScheduledTime::new(at)).await
+        set_alarm(&self.state.storage(), at).await
     }
+}
+
+/// Sets the object's alarm, which replaces the one there was.
+pub(super) async fn set_alarm(storage: &Storage, at: Millis) -> Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "a moment fits in 53 bits")]
+    let at = js_sys::Date::new(&JsValue::from_f64(at.0 as f64));
+    storage.set_alarm(ScheduledTime::new(at)).await
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 /// Logs what the store said, and keeps it as the platform's error.
@@ -154,7 +187,7 @@ impl Account {
         let sql = self.sql().map_err(thrown)?;
         let reply = commit::commit(&sql, &request, now).map_err(thrown)?;
         let alarm = if request.seq > 0 || !request.ask.wants.is_empty() {
-            commit::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0)
+            account::next_alarm(&sql, now).map_err(thrown)?.map_or(0, |at| at.0)
         } else {
             0
         };

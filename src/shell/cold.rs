@@ -5,18 +5,21 @@
 //!    `Account` object itself, so a revoked key manages nothing from that moment
 //! 3. read: a body of at most 8 MB, JSON, or 413, 400
 //! 4. answer: by the object or store that the row names; one that cannot be reached is a 503
+//!
+//! Payment providers are let in by their signature instead of a key.
 
 use std::rc::Rc;
 
 use futures::StreamExt;
 use js_sys::Reflect;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use worker::{Env, Headers, Method, Request, RequestInit, Response, console_error, wasm_bindgen::JsValue};
 
 use super::{forget_caches, sql::run_on_d1};
 use crate::{
     DEFAULT_ORG,
+    account::stripe,
     admin::{
         models, query, read_json, records, respond,
         routes::{self, Access, Answer, NoRoute, Route},
@@ -25,7 +28,7 @@ use crate::{
     auth::{HEADERS, KeyHash, KeyRecord, Principal, VirtualKey, presented},
     error::{Blame, Error, ErrorKind, Result},
     operator::{self, Effective},
-    ports::{AdminRequest, AdminResponse},
+    ports::{AdminRequest, AdminResponse, Command, Reply},
     time::Millis,
 };
 
@@ -43,12 +46,15 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
         log(error);
         retry_after_s = error.retry_after_s;
     }
-    let mut answer = respond(result);
+    let Reply { mut answer, content_type, replayed } = result.unwrap_or_else(|error| respond(Err(error)).into());
     if numeric {
         with_numeric_code(&mut answer);
     }
     let headers = Headers::new();
-    headers.set("content-type", "application/json")?;
+    headers.set("content-type", content_type.as_deref().unwrap_or("application/json"))?;
+    if replayed {
+        headers.set("idempotency-replayed", "true")?;
+    }
     headers.set("cache-control", "no-store")?;
     if let Some(methods) = allow {
         headers.set("allow", &methods)?;
@@ -56,7 +62,11 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
     if matches!(answer.status, 429 | 503) {
         headers.set("retry-after", &retry_after_s.unwrap_or(1).to_string())?;
     }
-    Ok(Response::ok(answer.body.to_string())?.with_status(answer.status).with_headers(headers))
+    let body = match (content_type, answer.body) {
+        (Some(_), Value::String(text)) => text,
+        (_, body) => body.to_string(),
+    };
+    Ok(Response::ok(body)?.with_status(answer.status).with_headers(headers))
 }
 
 fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
@@ -70,14 +80,24 @@ fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
     Ok((route, path))
 }
 
-async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) -> Result<AdminResponse> {
+async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) -> Result<Reply> {
     let now = Millis::from_js(js_sys::Date::now());
+    if route.answer == Answer::Stripe {
+        return take_payment(request, env, path, now).await;
+    }
     let principal = authorise(request, env, route.access, now).await?;
     let asker = principal.key();
-    let body = read_body(request).await?;
+    let body = read_json(&read_body(request).await?)?;
     let url = request.url().map_err(|error| Error::internal(error.to_string()))?;
-    let query: Vec<(String, String)> =
+    let mut query: Vec<(String, String)> =
         url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    if route.method == "GET"
+        && query::text(&query, "format").is_none()
+        && header("accept").is_some_and(|accept| accept.starts_with("text/csv"))
+    {
+        query.push(("format".to_owned(), "csv".to_owned()));
+    }
     let command = || AdminRequest {
         method: route.method.to_owned(),
         path: path.clone(),
@@ -85,16 +105,19 @@ async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) ->
         body,
         actor: asker.hash.clone(),
     };
-    let fine = |body| Ok(AdminResponse { status: 200, body });
+    let fine = |body| Ok(AdminResponse { status: 200, body }.into());
     let answer = match route.answer {
-        Answer::Account => ask_account(env, &asker.org, &command()).await,
-        Answer::Catalog => ask_catalog(env, &command()).await,
+        Answer::Account => {
+            let command = Command { request: command(), idempotency_key: header("idempotency-key") };
+            ask_account(env, &asker.org, &command).await
+        }
+        Answer::Catalog => ask_catalog(env, &command()).await.map(Reply::from),
         Answer::Models => fine(models::answer(&path, &query, &effective(env, &asker.hash).await?)?),
         Answer::Records => {
             let question = records::ask(route.method, &path, &query, asker, now)?;
             fine(question.answer(&run_on_d1(env, &question.statements).await?)?)
         }
-        Answer::Entry => Err(Error::internal(format!("{} {path} is the entry module's", route.method))),
+        Answer::Entry | Answer::Stripe => Err(Error::internal(format!("{} {path} is not answered here", route.method))),
     };
     if route.method != "GET" {
         forget_caches();
@@ -102,7 +125,22 @@ async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) ->
     answer
 }
 
-/// The one way in.
+/// A payment provider's event: its signature stands for a key, and is over the bytes as they came.
+async fn take_payment(request: &mut Request, env: &Env, path: String, now: Millis) -> Result<Reply> {
+    let signature = request.headers().get("stripe-signature").ok().flatten();
+    let bytes = read_body(request).await?;
+    let event = stripe::open(secret(env, stripe::SECRET).as_deref(), signature.as_deref(), &bytes, now)?;
+    let request = AdminRequest {
+        method: "POST".to_owned(),
+        path,
+        query: Vec::new(),
+        body: Some(event),
+        actor: KeyHash::nobody(),
+    };
+    ask_account(env, DEFAULT_ORG, &Command { request, idempotency_key: None }).await
+}
+
+/// The one way in for all others.
 async fn authorise(request: &Request, env: &Env, access: Access, now: Millis) -> Result<Principal> {
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let values = HEADERS.map(header);
@@ -128,7 +166,7 @@ async fn record_of(env: &Env, hash: &KeyHash) -> Result<KeyRecord> {
         body: None,
         actor: hash.clone(),
     };
-    let answer = ask_account(env, DEFAULT_ORG, &command).await?;
+    let answer = ask_account(env, DEFAULT_ORG, &Command { request: command, idempotency_key: None }).await?.answer;
     match answer.status {
         200 => data(answer),
         404 => Err(KeyRecord::refuse("This API key is not known here: it was deleted, or belongs to another gateway.")),
@@ -141,9 +179,9 @@ fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
 }
 
-async fn read_body(request: &mut Request) -> Result<Option<Value>> {
+async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
     if matches!(request.method(), Method::Get | Method::Head) || request.inner().body().is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let broken = |error: worker::Error| {
         let mut refused = Error::new(ErrorKind::InvalidRequest, "The body could not be read to its end.");
@@ -161,7 +199,7 @@ async fn read_body(request: &mut Request) -> Result<Option<Value>> {
             ));
         }
     }
-    read_json(&bytes)
+    Ok(bytes)
 }
 
 /// The catalog as clients see it.
@@ -182,7 +220,7 @@ async fn effective(env: &Env, actor: &KeyHash) -> Result<Effective> {
     Ok(Effective::of(rows, &|name| secret(env, name).is_some()))
 }
 
-async fn ask_account(env: &Env, org: &str, command: &AdminRequest) -> Result<AdminResponse> {
+async fn ask_account(env: &Env, org: &str, command: &Command) -> Result<Reply> {
     ask(env, "ACCOUNT", org, command).await.map_err(|error| Error::store("key store", error.to_string()))
 }
 
@@ -190,7 +228,7 @@ async fn ask_catalog(env: &Env, command: &AdminRequest) -> Result<AdminResponse>
     ask(env, "CATALOG", operator::OBJECT, command).await.map_err(|error| Error::store("catalog", error.to_string()))
 }
 
-async fn ask(env: &Env, binding: &str, name: &str, command: &AdminRequest) -> worker::Result<AdminResponse> {
+async fn ask<T: DeserializeOwned>(env: &Env, binding: &str, name: &str, command: &impl Serialize) -> worker::Result<T> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(JsValue::from_str(&json!(command).to_string())));
     let request = Request::new_with_init("http://object/admin", &init)?;

@@ -3,10 +3,11 @@
 //! - [`exports`]: the synchronous functions that `entry.mjs` drives an inference request with
 //! - [`cold`]: management and read routes, asynchronous, with the `worker` crate as usual
 //! - `account_object`, `catalog_object`: the Durable Objects; `sql`: their storage and D1; `outbox`:
-//!   their copies in KV
+//!   their copies in KV; `alerts`: what the account tells its owner
 //! - [`consumer`]: the queue's end
 
 mod account_object;
+mod alerts;
 mod bindings;
 mod catalog_object;
 mod cold;
