@@ -19,6 +19,8 @@
 //! | `credit`, `refund`, `adjust` | between the customer and a source |
 //! | `write_off` | from `held` to `unsettled` |
 //!
+//! Usage and holds come by the hundred a second: they are gathered first ([`gathered`]).
+//!
 //! Tables: `ledger_entries`; kept beside it by a trigger, and compared with it by [`check`],
 //! `ledger_totals` (by account and kind) and `ledger_months` (by month, workspace and key too), so that
 //! no balance is ever read by adding up all entries. Sums may exceed what JavaScript holds exactly:
@@ -27,6 +29,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::gathered;
 use crate::{
     admin::query,
     error::{Error, Result},
@@ -37,7 +40,7 @@ use crate::{
 
 /// The customer's account (`crate::DEFAULT_ORG`).
 pub const CUSTOMER: &str = "org:default";
-const HELD: &str = "held";
+pub(super) const HELD: &str = "held";
 const UNSETTLED: &str = "unsettled";
 const MARGIN: &str = "margin";
 /// No amount that comes from outside is larger: nine million dollars.
@@ -81,19 +84,23 @@ impl Kind {
             Self::WriteOff => "write_off",
         }
     }
+
+    pub(super) fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// One side of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    account: String,
-    amount: i64,
-    workspace: Option<String>,
-    key: Option<String>,
+pub(super) struct Entry {
+    pub(super) account: String,
+    pub(super) amount: i64,
+    pub(super) workspace: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 impl Entry {
-    fn new(account: impl Into<String>, amount: i64) -> Self {
+    pub(super) fn new(account: impl Into<String>, amount: i64) -> Self {
         Self { account: account.into(), amount, workspace: None, key: None }
     }
 }
@@ -145,11 +152,15 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     ] {
         sql.run(statement, &[])?;
     }
-    Ok(())
+    gathered::migrate(sql)
 }
 
 /// Charges what a batch has used. `tx` names the batch.
 pub fn post_usage(sql: &dyn Sql, tx: &str, lines: &[UsageLine], now: Millis) -> Result<bool> {
+    post(sql, tx, Kind::Post, usage_entries(lines)?, "", now)
+}
+
+pub(super) fn usage_entries(lines: &[UsageLine]) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = Vec::new();
     for UsageLine { workspace, key, provider, charged_nano, provider_nano } in lines {
         // Nonsense must not keep the rest of its batch from being recorded.
@@ -160,7 +171,7 @@ pub fn post_usage(sql: &dyn Sql, tx: &str, lines: &[UsageLine], now: Millis) -> 
         add(&mut entries, Entry::new(format!("provider:{provider}"), provider_nano))?;
         add(&mut entries, Entry::new(MARGIN, charged - provider_nano))?;
     }
-    post(sql, tx, Kind::Post, entries, "", now)
+    Ok(entries)
 }
 
 /// Sets aside from the prepaid balance, or gives back where the amount is negative.
@@ -208,23 +219,36 @@ fn transfer(
 }
 
 /// Writes a transaction; false if there is one of that name, or nothing to write.
-fn post(sql: &dyn Sql, tx: &str, kind: Kind, mut entries: Vec<Entry>, memo: &str, now: Millis) -> Result<bool> {
+pub(super) fn post(
+    sql: &dyn Sql,
+    tx: &str,
+    kind: Kind,
+    mut entries: Vec<Entry>,
+    memo: &str,
+    now: Millis,
+) -> Result<bool> {
     entries.retain(|entry| entry.amount != 0);
+    let entries_json = balanced(tx, &entries)?;
+    if entries.is_empty() || !sql.run("SELECT 1 FROM ledger_entries WHERE tx = ?1 LIMIT 1", &[tx.into()])?.is_empty() {
+        return Ok(false);
+    }
+    sql.run(
+        "INSERT INTO ledger_entries (tx, seq, at, kind, account, amount, workspace, key, memo)
+         SELECT ?1, key, ?2, ?3, value ->> 0, value ->> 1, value ->> 2, value ->> 3, nullif(?4, '') FROM json_each(?5)",
+        &[tx.into(), now.0.into(), kind.name().into(), memo.into(), entries_json.into()],
+    )?;
+    Ok(true)
+}
+
+/// The entries as SQL takes them, if they sum to 0.
+pub(super) fn balanced(tx: &str, entries: &[Entry]) -> Result<String> {
     let sum: i128 = entries.iter().map(|entry| i128::from(entry.amount)).sum();
     if sum != 0 {
         return Err(Error::internal(format!("the transaction {tx} does not balance: {sum}")));
     }
-    if entries.is_empty() || !sql.run("SELECT 1 FROM ledger_entries WHERE tx = ?1 LIMIT 1", &[tx.into()])?.is_empty() {
-        return Ok(false);
-    }
     let rows: Vec<Value> =
         entries.iter().map(|entry| json!([entry.account, entry.amount, entry.workspace, entry.key])).collect();
-    sql.run(
-        "INSERT INTO ledger_entries (tx, seq, at, kind, account, amount, workspace, key, memo)
-         SELECT ?1, key, ?2, ?3, value ->> 0, value ->> 1, value ->> 2, value ->> 3, nullif(?4, '') FROM json_each(?5)",
-        &[tx.into(), now.0.into(), kind.name().into(), memo.into(), Value::from(rows).to_string().into()],
-    )?;
-    Ok(true)
+    Ok(Value::from(rows).to_string())
 }
 
 fn add(entries: &mut Vec<Entry>, new: Entry) -> Result<()> {
@@ -259,13 +283,14 @@ impl Standing {
     }
 }
 
-/// How the customer stands now.
+/// How the customer stands now, with what is gathered and not posted yet.
 pub fn standing(sql: &dyn Sql) -> Result<Standing, SqlError> {
     let rows = sql.run(
         "SELECT CAST(coalesce(sum(amount) FILTER (WHERE account = ?1 AND kind IN ('credit', 'refund', 'adjust')), 0) AS TEXT) AS credits,
                 CAST(coalesce(sum(amount), 0) AS TEXT) AS balance,
                 CAST(coalesce(sum(amount) FILTER (WHERE account = ?2), 0) AS TEXT) AS held
-         FROM ledger_totals WHERE account IN (?1, ?2)",
+         FROM (SELECT account, kind, amount FROM ledger_totals WHERE account IN (?1, ?2)
+               UNION ALL SELECT account, kind, amount FROM ledger_gathered WHERE account IN (?1, ?2))",
         &[CUSTOMER.into(), HELD.into()],
     )?;
     Ok(rows.first().map_or_else(Standing::default, |row| Standing {
@@ -282,12 +307,13 @@ pub(super) fn sum(row: &Row, column: &str) -> NanoUsd {
 
 /// `GET /ledger`: entries, newest first.
 pub(super) fn list(sql: &dyn Sql, request: &AdminRequest) -> Result<Value> {
+    gathered::flush(sql)?;
     let query = &request.query;
     let from = query::moment(query, "from")?.unwrap_or(Millis(0));
     let to = query::moment(query, "to")?.unwrap_or(crate::budget::meter::FOR_EVER);
     let kind = query::text(query, "kind");
     if let Some(kind) = kind
-        && !Kind::ALL.iter().any(|known| known.name() == kind)
+        && Kind::find(kind).is_none()
     {
         return Err(Error::invalid("kind", format!("kind must be one of {}.", Kind::ALL.map(Kind::name).join(", "))));
     }
@@ -338,6 +364,7 @@ fn shape(row: &Row) -> Value {
 
 /// `GET /ledger/check`: adds everything up anew.
 pub(super) fn check(sql: &dyn Sql) -> Result<Value> {
+    gathered::flush(sql)?;
     let found = sql.run(
         "SELECT count(*) AS entries, count(DISTINCT tx) AS transactions, CAST(coalesce(sum(amount), 0) AS TEXT) AS total
          FROM ledger_entries",

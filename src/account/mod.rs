@@ -8,6 +8,7 @@ mod budgets;
 pub mod claims;
 pub mod commit;
 pub mod credits;
+pub mod gathered;
 mod key_budgets;
 mod key_doc;
 mod key_limits;

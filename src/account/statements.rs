@@ -12,7 +12,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    keys,
+    gathered, keys,
     ledger::{CUSTOMER, sum},
 };
 use crate::{
@@ -50,6 +50,7 @@ struct KeyUsage {
 
 /// `GET /statements`: months, newest first.
 pub(super) fn list(sql: &dyn Sql, now: Millis) -> Result<Value> {
+    gathered::flush(sql)?;
     let current = month_of(now);
     let mut data = Vec::new();
     for month in months(sql, &current)? {
@@ -66,6 +67,7 @@ pub(super) fn list(sql: &dyn Sql, now: Millis) -> Result<Value> {
 
 /// `GET /statements/{month}`.
 pub(super) fn get(sql: &dyn Sql, month: &str, request: &AdminRequest, now: Millis) -> Result<Reply> {
+    gathered::flush(sql)?;
     let csv = match query::text(&request.query, "format") {
         None | Some("json") => false,
         Some("csv") => true,
