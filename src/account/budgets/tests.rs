@@ -80,7 +80,7 @@ fn a_budget_of_any_account_is_defined_replaced_changed_and_removed() {
 
 #[test]
 fn what_is_counted_and_for_how_long_makes_the_meter() {
-    let mut account = Account::new();
+    let account = Account::new();
     for (more, expected) in [
         (json!({ "limit_usd": 1, "interval": "lifetime" }), ["usd/lifetime", "budget", "lifetime"]),
         (json!({ "limit_usd": 1, "interval": "12h" }), ["usd/43200s", "budget", "43200s"]),
@@ -108,7 +108,7 @@ fn what_is_counted_and_for_how_long_makes_the_meter() {
 
 #[test]
 fn every_wrong_member_is_named() {
-    let mut account = Account::new();
+    let account = Account::new();
     let user = || of("user", "u");
     for (body, param) in [
         (json!({ "limit_usd": 1, "interval": "daily" }), "account"),
@@ -189,7 +189,7 @@ fn an_increase_ends_by_itself_or_is_taken_back() {
 
 #[test]
 fn every_new_user_has_the_default_until_it_has_its_own() {
-    let mut account = Account::new();
+    let account = Account::new();
     let default =
         account.data("POST", "/budgets", with(of("user", "*"), &json!({ "limit_usd": 1, "interval": "daily" })));
     account.spend("s", "user:bob", 600_000_000, 600_000_000);
@@ -207,11 +207,11 @@ fn every_new_user_has_the_default_until_it_has_its_own() {
 
 #[test]
 fn lists_are_filtered_and_paged() {
-    let mut account = Account::new();
+    let account = Account::new();
     for (kind, id) in [("user", "a"), ("user", "ab"), ("session", "a"), ("user", "b:c"), ("organization", "default")] {
         account.ask("POST", "/budgets", with(of(kind, id), &json!({ "limit_usd": 1, "interval": "daily" }))).unwrap();
     }
-    let mut ids = |target: &str| {
+    let ids = |target: &str| {
         let answer = account.ask("GET", target, Value::Null).unwrap();
         let ids: Vec<String> = answer["data"]
             .as_array()
@@ -250,7 +250,7 @@ fn what_dead_sessions_held_is_forgiven() {
 
 #[test]
 fn the_prepaid_balance_is_not_set_here() {
-    let mut account = Account::new();
+    let account = Account::new();
     let terms =
         Terms::budget(AccountRef::new(AccountKind::Organization, DEFAULT_ORG), CREDITS, Unit::Usd, Period::Lifetime, 5);
     let id = book::define(&account.sql, &terms).unwrap().0;

@@ -6,7 +6,7 @@ use crate::auth::KeyKind;
 
 #[test]
 fn the_secret_is_shown_once_and_only_its_hash_is_kept() {
-    let mut account = Account::new();
+    let account = Account::new();
     let made = account.ask("POST", "/keys", json!({ "name": "team a", "limit": 5, "limit_reset": "daily" })).unwrap();
     let secret = VirtualKey::parse(made["key"].as_str().unwrap()).unwrap();
     assert_eq!(made["data"]["hash"], secret.hash().as_str());
@@ -23,7 +23,7 @@ fn the_secret_is_shown_once_and_only_its_hash_is_kept() {
 
 #[test]
 fn every_wrong_member_is_named_and_nothing_is_written() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n" }));
     for (body, param) in [
         (json!({ "name": 1 }), "name"),
@@ -80,7 +80,7 @@ fn every_wrong_member_is_named_and_nothing_is_written() {
 
 #[test]
 fn lists_are_newest_first_paged_and_leave_out_what_cannot_be_used() {
-    let mut account = Account::new();
+    let account = Account::new();
     for name in ["a", "b", "c"] {
         account.create(json!({ "name": name }));
     }
@@ -88,7 +88,7 @@ fn lists_are_newest_first_paged_and_leave_out_what_cannot_be_used() {
     account.create(json!({ "name": "old", "expires_at": "2026-11-20T11:59:59Z" }));
     account.ask("POST", "/workspaces", json!({ "name": "Second", "id": "w2" })).unwrap();
     account.create(json!({ "name": "other", "workspace_id": "w2", "expires_at": "2026-11-20T12:00:01Z" }));
-    let mut names = |target: &str| -> (Vec<String>, Value) {
+    let names = |target: &str| -> (Vec<String>, Value) {
         let answer = account.ask("GET", target, Value::Null).unwrap();
         let rows = answer["data"].as_array().unwrap();
         (rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect(), answer["total_count"].clone())
@@ -102,7 +102,7 @@ fn lists_are_newest_first_paged_and_leave_out_what_cannot_be_used() {
 
 #[test]
 fn a_change_raises_the_revision_and_replaces_the_copy() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n", "allowed_models": ["a/b"], "expires_at": "2027-01-01T00:00:00Z" }));
     let path = format!("/keys/{hash}");
     let row = account.ask("PATCH", &path, json!({ "disabled": true, "allowed_models": null })).unwrap();
@@ -139,7 +139,7 @@ fn changes_are_told_for_an_hour_and_then_it_is_all() {
 
 #[test]
 fn the_feed_names_accounts_too() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n", "limit": 1 }));
     assert_eq!(account.feed(0), [hash.to_string(), format!("key:{hash}")]);
     account.ask("PATCH", &format!("/keys/{hash}"), json!({ "name": "m" })).unwrap();
@@ -150,7 +150,7 @@ fn the_feed_names_accounts_too() {
 
 #[test]
 fn usage_is_counted_in_its_utc_windows() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n", "limit": 10 }));
     for (at, usd) in
         [("2026-10-31T23:59:59Z", 1.0), ("2026-11-15T23:59:59Z", 2.0), ("2026-11-16T00:00:00Z", 0.5), (NOON, 0.25)]
@@ -192,7 +192,7 @@ fn a_limit_is_a_meter_that_rows_are_read_from() {
 
 #[test]
 fn a_new_limit_counts_what_was_used_in_its_window_before() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n" }));
     let path = format!("/keys/{hash}");
     account.used(&hash, 1.0, Millis::parse_iso("2026-11-01T00:00:00Z").unwrap());
@@ -209,7 +209,7 @@ fn a_new_limit_counts_what_was_used_in_its_window_before() {
 
 #[test]
 fn rates_are_meters_shown_as_they_were_set() {
-    let mut account = Account::new();
+    let account = Account::new();
     let rates =
         json!({ "requests_per_minute": 60, "max_parallel": 4, "models": { "a/b": { "tokens_per_day": 1000 } } });
     let hash = account.create(json!({ "name": "n", "rate_limit": rates }));
@@ -248,7 +248,7 @@ fn rates_are_meters_shown_as_they_were_set() {
 
 #[test]
 fn a_key_is_told_of_every_budget_that_it_is_under() {
-    let mut account = Account::new();
+    let account = Account::new();
     let hash = account.create(json!({ "name": "n", "limit": 2, "limit_reset": "weekly" }));
     for (body, usd) in [
         (of("organization", "default"), 100.0),
@@ -300,7 +300,7 @@ fn a_key_is_told_of_every_budget_that_it_is_under() {
 
 #[test]
 fn the_root_key_is_told_about_itself() {
-    let mut account = Account::new();
+    let account = Account::new();
     let root = VirtualKey::generate(&[255; 48]).hash();
     let own = account.own(&root);
     assert_eq!(
@@ -311,7 +311,7 @@ fn the_root_key_is_told_about_itself() {
 
 #[test]
 fn keys_belong_to_workspaces_that_there_are_and_move() {
-    let mut account = Account::new();
+    let account = Account::new();
     account.ask("POST", "/workspaces", json!({ "name": "Team B", "id": "w2", "slug": "team-b" })).unwrap();
     let hash = account.create(json!({ "name": "n", "limit": 1, "workspace_id": "team-b" }));
     assert_eq!(account.copy(&hash).unwrap().workspace_id, "w2", "a slug means its id");
@@ -388,7 +388,7 @@ fn rotation_gives_another_secret_to_the_same_account() {
 
 #[test]
 fn without_grace_the_old_key_is_gone_at_once_and_chains_keep_the_account() {
-    let mut account = Account::new();
+    let account = Account::new();
     let first = account.create(json!({ "name": "n", "limit": 1, "expires_at": "2026-11-20T12:00:10Z" }));
     let second = hash_in(&account.data("POST", &format!("/keys/{first}/rotate"), Value::Null));
     assert_eq!(account.refused("GET", &format!("/keys/{first}"), Value::Null).0, 404);

@@ -5,7 +5,7 @@ use super::{
 
 #[test]
 fn workspaces_are_made_listed_changed_and_deleted() {
-    let mut account = Account::new();
+    let account = Account::new();
     let list = account.ask("GET", "/workspaces", Value::Null).unwrap();
     assert_eq!((&list["total_count"], &list["data"][0]["id"]), (&json!(1), &json!("default")));
     let (status, made) =
@@ -40,7 +40,7 @@ fn workspaces_are_made_listed_changed_and_deleted() {
 
 #[test]
 fn every_wrong_member_is_named_and_names_are_taken_once() {
-    let mut account = Account::new();
+    let account = Account::new();
     account.ask("POST", "/workspaces", json!({ "name": "A", "id": "one", "slug": "first" })).unwrap();
     for (body, status, param) in [
         (json!({ "name": "" }), 400, "name"),
@@ -71,7 +71,7 @@ fn every_wrong_member_is_named_and_names_are_taken_once() {
 
 #[test]
 fn the_default_and_one_with_keys_stay() {
-    let mut account = Account::new();
+    let account = Account::new();
     account.ask("POST", "/workspaces", json!({ "name": "B", "id": "b" })).unwrap();
     account.ask("PUT", "/workspaces/b/budgets/daily", json!({ "limit_usd": 1 })).unwrap();
     let key = account.create(json!({ "name": "k", "workspace_id": "b" }));
@@ -133,8 +133,8 @@ fn a_workspace_has_one_budget_an_interval() {
 
 #[test]
 fn longer_intervals_must_have_larger_limits() {
-    let mut account = Account::new();
-    let mut put = |interval: &str, usd: f64| {
+    let account = Account::new();
+    let put = |interval: &str, usd: f64| {
         let path = format!("/workspaces/default/budgets/{interval}");
         account.ask("PUT", &path, json!({ "limit_usd": usd })).map_err(|error| (error.param.unwrap(), error.message))
     };
