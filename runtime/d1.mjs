@@ -31,7 +31,7 @@ export class D1Store extends DurableObject {
     super(ctx, env);
     this.#storage = ctx.storage;
     this.#sql = ctx.storage.sql;
-    const database = Object.keys(env.MIGRATIONS).find((name) => env.D1.idFromName(name).equals(ctx.id));
+    const database = Object.keys(env.MIGRATIONS).find((name) => env.STORE_D1.idFromName(name).equals(ctx.id));
     this.#migrate(env.MIGRATIONS[database] ?? []);
     this.#totals = this.#readTotals();
   }

@@ -77,7 +77,7 @@ export class QueueStore extends DurableObject {
     this.#sql = ctx.storage.sql;
     this.#sql.exec(SCHEMA);
     // An object woken by its alarm does not know its own name.
-    this.#name = Object.keys(env.QUEUES).find((name) => env.QUEUE.idFromName(name).equals(ctx.id));
+    this.#name = Object.keys(env.QUEUES).find((name) => env.STORE_QUEUE.idFromName(name).equals(ctx.id));
     this.#settings = {
       maxBatchSize: 10, maxBatchTimeout: 5, maxRetries: 3, retryDelay: null, deadLetterQueue: null, deliveryDelay: 0,
       ...env.QUEUES[this.#name],
@@ -314,7 +314,7 @@ export class QueueStore extends DurableObject {
       console.error(`queue ${this.#name}: dropped ${dead.length} messages after ${this.#settings.maxRetries} retries`);
       return;
     }
-    await this.env.QUEUE.getByName(target).put(dead.map(({ id, sent, format, body }) => ({ id, sent, format, body })));
+    await this.env.STORE_QUEUE.getByName(target).put(dead.map(({ id, sent, format, body }) => ({ id, sent, format, body })));
   }
 
   // Runs without an await, so what leaves and what stays commit together.

@@ -1,5 +1,5 @@
-// Makes the workerd config that runs the gateway on one machine: the gateway as it was built, the
-// stores worker for its KV, D1 and queue bindings, and its Durable Objects on local disk.
+// Makes the workerd config that runs the gateway on one machine: the gateway as it was built with, in the
+// same worker, the stores for its KV, D1 and queue bindings, and all Durable Objects on local disk.
 //
 // Several processes on one machine: one keeps the data and opens a door to it (a folder of Unix
 // sockets), the others have no data of their own and use its stores and objects through that door.
@@ -11,7 +11,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";
 import { parse } from "smol-toml";
 
-const STORES = ["stores.mjs", "kv.mjs", "d1.mjs", "queue.mjs", "reply.mjs"];
+// The worker's own modules on this machine, its main one first.
+const RUNTIME = ["local.mjs", "stores.mjs", "kv.mjs", "d1.mjs", "queue.mjs", "reply.mjs"];
+const STORES = { STORE_KV: "KvStore", STORE_D1: "D1Store", STORE_QUEUE: "QueueStore" };
+// A binding to ourselves can then deliver queue batches.
+const FLAGS = ["service_binding_extra_handlers"];
 
 export const readWrangler = (file) => parse(readFileSync(file, "utf8"));
 
@@ -33,22 +37,25 @@ export function workerdConfig({ root, build, wrangler, file, disk, host, port, s
       ${rest.join(",\n      ")},
     ))`;
   const runtime = (...names) => names.map((name) => ({ name, path: join(root, "runtime", name) }));
-  const onDisk = `durableObjectStorage = (localDisk = "disk")`;
   const sockets = [`(name = "http", address = ${text(`${host.includes(":") ? `[${host}]` : host}:${port}`)}, http = (), service = "gateway")`];
 
-  const gateway = ({ bindings, storage = [] }) => worker("gateway", gatewayModules(build), wrangler.compatibility_flags ?? [], [
-    `bindings = ${list([...bindings, ...gatewayVariables(wrangler, secrets)])}`, `globalOutbound = "public"`, ...storage,
-  ]);
+  const gateway = ({ modules = [], flags = [], bindings, storage = [] }) =>
+    worker("gateway", [...modules, ...gatewayModules(build)], [...(wrangler.compatibility_flags ?? []), ...flags], [
+      `bindings = ${list([...bindings, ...gatewayVariables(wrangler, secrets)])}`, `globalOutbound = "public"`, ...storage,
+    ]);
   const here = () => [
     gateway({
-      bindings: [...storeBindings(wrangler, store), ...objectBindings(wrangler)],
-      storage: [`durableObjectNamespaces = ${list(gatewayClasses(wrangler).map((name) => namespace(name, `sluice-${name}`)))}`, onDisk],
+      modules: runtime(...RUNTIME),
+      flags: FLAGS,
+      bindings: [...storeBindings(wrangler, store), ...objectBindings(wrangler), ...storesBindings(root, wrangler)],
+      storage: [
+        `durableObjectNamespaces = ${list([
+          ...gatewayClasses(wrangler).map((name) => namespace(name, `sluice-${name}`)),
+          ...Object.values(STORES).map((name) => namespace(name, `sluice-${name}`, true)),
+        ])}`,
+        `durableObjectStorage = (localDisk = "disk")`,
+      ],
     }),
-    worker("stores", runtime(...STORES), ["service_binding_extra_handlers"], [
-      `bindings = ${list(storesBindings(root, wrangler))}`,
-      `durableObjectNamespaces = ${list(["KvStore", "D1Store", "QueueStore"].map((name) => namespace(name, `sluice-${name}`, true)))}`,
-      onDisk,
-    ]),
     `(name = "disk", disk = (path = ${text(disk)}, writable = true))`,
   ];
   const elsewhere = () => [
@@ -130,9 +137,7 @@ const gatewayClasses = (wrangler) => [...new Set((wrangler.durable_objects?.bind
 
 function storesBindings(root, wrangler) {
   return [
-    `(name = "KV", durableObjectNamespace = "KvStore")`,
-    `(name = "D1", durableObjectNamespace = "D1Store")`,
-    `(name = "QUEUE", durableObjectNamespace = "QueueStore")`,
+    ...Object.entries(STORES).map(([name, className]) => `(name = ${text(name)}, durableObjectNamespace = ${text(className)})`),
     `(name = "GATEWAY", service = "gateway")`,
     `(name = "QUEUES", json = ${text(JSON.stringify(queueSettings(wrangler)))})`,
     `(name = "MIGRATIONS", json = ${text(JSON.stringify(migrations(root, wrangler)))})`,
@@ -176,7 +181,7 @@ function migrations(root, { d1_databases = [] }) {
   );
 }
 
-const store = (kind, name) => `(name = "stores", props = (json = ${text(JSON.stringify({ store: kind, name }))}))`;
+const store = (kind, name) => `(name = "gateway", entrypoint = "Stores", props = (json = ${text(JSON.stringify({ store: `STORE_${kind}`, name }))}))`;
 
 // The key names the folder on disk: changing it loses the data.
 const namespace = (className, uniqueKey, preventEviction = false) =>
