@@ -38,8 +38,10 @@ function pathOf(url) {
   return end < 0 ? url.slice(start) : url.slice(start, end);
 }
 
+const json = (text) => new Response(text, { headers: { "content-type": "application/json" } });
+
 async function other(path, request, env, ctx) {
-  if (request.method === "GET" && OPEN.has(path)) return Response.json(path === "/health" ? { status: "ok" } : openapi);
+  if (request.method === "GET" && OPEN.has(path)) return json(path === "/health" ? '{"status":"ok"}' : openapi);
   try {
     ready(env);
     return await wasm.fetch(request, env, ctx);
