@@ -3,8 +3,8 @@
 // restarts and ends the others.
 //
 // State folder: secrets.json and credentials.json (see credentials.mjs), demo.json (the demo's ports),
-// workerd.capnp (the config, written at every start), do/ (the data), gateway.pid, demo.pid,
-// supervisor.pid.
+// workerd.capnp and authorities.pem (the config and whom to trust, written at every start), do/ (the
+// data), gateway.pid, demo.pid, supervisor.pid.
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import workerd from "workerd";
@@ -13,6 +13,7 @@ import { ensureCredentials, ensureSecrets, registerDemo, removeDemo } from "./cr
 import { writePrivate } from "./files.mjs";
 import { end, gone, listenable, livingOwn, removePid, writePid } from "./processes.mjs";
 import { Unable } from "./settings.mjs";
+import { trust } from "./trust.mjs";
 import { readWrangler, workerdConfig } from "./workerd-config.mjs";
 
 // workerd, asked to end, waits for open streams for ever; a client of a stopped gateway need not.
@@ -20,7 +21,7 @@ const GRACE_MS = 2000;
 const HEALTH_MS = 30_000;
 const ENDING_MS = 4000;
 // What our children need of our environment; workerd gets its secrets besides.
-const PASSED_ON = ["PATH", "HOME", "TZ", "LANG", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+const PASSED_ON = ["PATH", "HOME", "TZ", "LANG", "TMPDIR"];
 
 // What the gateway itself takes where the operator sets it.
 const OPTIONAL_SECRETS = ["STRIPE_WEBHOOK_SECRET"];
@@ -57,7 +58,7 @@ export async function supervise({ settings, root, build, wrangler, command, node
     }));
     const gateway = new Child({
       name: "the gateway", command: workerd.default, args: ["serve", "--experimental", files.config],
-      env: { ...pick(env, PASSED_ON), ...bound }, stdio: ["ignore", "inherit", "inherit"], pidFile: files.gatewayPid, say,
+      env: { ...pick(env, PASSED_ON), ...trust(files.authorities, env), ...bound }, stdio: ["ignore", "inherit", "inherit"], pidFile: files.gatewayPid, say,
     });
     children.push(gateway.start());
 
@@ -78,6 +79,7 @@ export async function supervise({ settings, root, build, wrangler, command, node
 
 const filesOf = (state) => ({
   config: join(state, "workerd.capnp"),
+  authorities: join(state, "authorities.pem"),
   demo: join(state, "demo.json"),
   gatewayPid: join(state, "gateway.pid"),
   demoPid: join(state, "demo.pid"),

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -12,6 +12,7 @@ import { demoRows } from "../../scripts/lib/demo-catalog.mjs";
 import { checksum, newKey } from "../../scripts/lib/keys.mjs";
 import { alive } from "../../scripts/lib/processes.mjs";
 import { parseVars } from "../../scripts/lib/settings.mjs";
+import { trust } from "../../scripts/lib/trust.mjs";
 import { eventually, freePort, scratch, support } from "./support/runtimes.mjs";
 
 const states = [];
@@ -292,6 +293,34 @@ test("keys carry the checksum the gateway checks", () => {
     assert.equal(value, crc32(key.slice(0, -6)));
   }
   assert.equal(checksum(""), "000000");
+});
+
+test("the authorities of file and folder are trusted, each once", { skip: process.platform !== "linux" }, () => {
+  const at = newState();
+  const path = (name) => join(at, name);
+  const certificate = (text) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----`;
+  mkdirSync(path("folder"));
+  writeFileSync(path("bundle"), `# one\n${certificate("one")}\n${certificate("two")}\n`);
+  writeFileSync(path("folder/0123abcd.0"), certificate("two"));
+  writeFileSync(path("folder/0123abcd.1"), certificate("three"));
+  writeFileSync(path("folder/other.pem"), certificate("four"));
+  symlinkSync("/nowhere", path("folder/00000000.0"));
+  const out = path("out");
+  const system = { files: [path("nowhere"), path("bundle"), path("folder/other.pem")], folders: [path("folder"), path("nowhere")] };
+  const written = (env) => {
+    rmSync(out, { force: true });
+    assert.deepEqual(trust(out, env, system), { SSL_CERT_FILE: out });
+    return readFileSync(out, "utf8").match(/\w+(?=\n-----END)/g);
+  };
+  assert.deepEqual(written({}), ["one", "two", "three"]);
+  assert.deepEqual(written({ SSL_CERT_FILE: path("bundle") }), ["one", "two"]);
+  assert.deepEqual(written({ SSL_CERT_DIR: `${path("nowhere")}:${path("folder")}` }), ["two", "three"]);
+  assert.deepEqual(written({ SSL_CERT_FILE: path("bundle"), SSL_CERT_DIR: path("folder") }), ["one", "two", "three"]);
+  rmSync(out);
+  const nothing = { SSL_CERT_FILE: path("nowhere"), SSL_CERT_DIR: path("nowhere") };
+  assert.deepEqual(trust(out, nothing, system), nothing);
+  assert.deepEqual(trust(out, {}, { files: [], folders: [] }), {});
+  assert.equal(existsSync(out), false);
 });
 
 test(".dev.vars is read as wrangler reads it", () => {
