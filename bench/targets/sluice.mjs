@@ -45,7 +45,9 @@ export const sluice = {
     const [command, ...args] = bare.command;
     const child = spawn("sluice-fresh", command, args, { role: "target", env: bare.env });
     await until(child, "sluice", () => accepts(bare.port));
-    return { port: bare.port, pid: child.pid, request: request(bare), stop: () => stop(child) };
+    // Stopped at once it would leave its usage event behind, for the next one to work off before it answers.
+    const stopLater = () => sleep(1500).then(() => stop(child));
+    return { port: bare.port, pid: child.pid, request: request(bare), stop: stopLater };
   },
 
   async start() {
