@@ -63,6 +63,8 @@ export function commit(env, ctx) {
 }
 
 async function flush(env, mine) {
+  // The answer leaves first: in a fresh isolate what follows has yet to be compiled.
+  await scheduler.wait(0);
   for (let failures = 0; flushing === mine && !instance.trapped; ) {
     const batch = wasm.take_batch(Date.now());
     if (batch === undefined) {
