@@ -5,8 +5,12 @@
 //! those beyond the cursor are summed up, then the cursor moves. Whatever is delivered, a generation is
 //! counted once; of several with one id the first counts. Only an event of outcome `lost`, which an account
 //! writes for an isolate that it believes dead, gives way to the true one, and is taken out of the sums.
+//!
+//! Nearly always every event of a batch is new. Its sums are then those that were made here while the
+//! events were read ([`Sums`]), and SQL adds a row or two; only where fewer were new than came does it
+//! read the stored events again, one by one, which costs more than storing them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 
@@ -19,23 +23,14 @@ FROM json_each(?1) WHERE true ORDER BY key
 ON CONFLICT (id) DO UPDATE SET event = excluded.event, upstream_id = excluded.upstream_id, replaced = events.event
 WHERE events.event ->> '$.outcome' = 'lost' AND excluded.event ->> '$.outcome' <> 'lost'";
 
-/// Adds up events: those beyond the cursor, or those that took the place of a lost one.
-fn sum(which: &str) -> String {
+/// Adds rows of sums, as a SELECT gives them, to the table.
+fn add(rows: &str) -> String {
     format!(
         "INSERT INTO rollup_daily (day, org, workspace_id, key_hash, model, provider, tag, provider_name,
     requests, errors, cancelled, estimated, unpriced,
     prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cache_write_tokens,
     cost_nano, cache_discount_nano, latency_ms, generation_ms, ttft_ms, ttft_count)
-SELECT date(created_at / 1000, 'unixepoch'), e ->> '$.org', e ->> '$.workspace_id', key_hash,
-    coalesce(e ->> '$.model', ''), coalesce(e ->> '$.provider', ''), coalesce(e ->> '$.tag', ''), coalesce(max(e ->> '$.provider_name'), ''),
-    count(*), sum(e ->> '$.outcome' NOT IN ('ok', 'cancelled')), sum(e ->> '$.cancelled'), sum(e ->> '$.estimated'), sum(e ->> '$.cost_nano' IS NULL),
-    sum(coalesce(e ->> '$.tokens.prompt', 0)), sum(coalesce(e ->> '$.tokens.completion', 0)), sum(coalesce(e ->> '$.tokens.reasoning', 0)),
-    sum(coalesce(e ->> '$.tokens.cached', 0)), sum(coalesce(e ->> '$.tokens.cache_write', 0)),
-    sum(coalesce(e ->> '$.cost_nano', 0)), sum(coalesce(e ->> '$.cache_discount_nano', 0)),
-    total(e ->> '$.latency_ms'), total(e ->> '$.generation_ms'), total(e ->> '$.ttft_ms'), count(e ->> '$.ttft_ms')
-FROM (SELECT created_at, key_hash, event AS e FROM events WHERE {which})
-WHERE true
-GROUP BY 1, 2, 3, 4, 5, 6, 7
+{rows}
 ON CONFLICT (day, org, workspace_id, key_hash, model, provider, tag) DO UPDATE SET
     provider_name = max(provider_name, excluded.provider_name),
     requests = requests + excluded.requests, errors = errors + excluded.errors, cancelled = cancelled + excluded.cancelled,
@@ -47,6 +42,33 @@ ON CONFLICT (day, org, workspace_id, key_hash, model, provider, tag) DO UPDATE S
     latency_ms = latency_ms + excluded.latency_ms, generation_ms = generation_ms + excluded.generation_ms,
     ttft_ms = ttft_ms + excluded.ttft_ms, ttft_count = ttft_count + excluded.ttft_count"
     )
+}
+
+/// Sums of stored events: those beyond the cursor, or those that took the place of a lost one.
+fn sum(which: &str) -> String {
+    add(&format!(
+        "SELECT date(created_at / 1000, 'unixepoch'), e ->> '$.org', e ->> '$.workspace_id', key_hash,
+    coalesce(e ->> '$.model', ''), coalesce(e ->> '$.provider', ''), coalesce(e ->> '$.tag', ''), coalesce(max(e ->> '$.provider_name'), ''),
+    count(*), sum(e ->> '$.outcome' NOT IN ('ok', 'cancelled')), sum(e ->> '$.cancelled'), sum(e ->> '$.estimated'), sum(e ->> '$.cost_nano' IS NULL),
+    sum(coalesce(e ->> '$.tokens.prompt', 0)), sum(coalesce(e ->> '$.tokens.completion', 0)), sum(coalesce(e ->> '$.tokens.reasoning', 0)),
+    sum(coalesce(e ->> '$.tokens.cached', 0)), sum(coalesce(e ->> '$.tokens.cache_write', 0)),
+    sum(coalesce(e ->> '$.cost_nano', 0)), sum(coalesce(e ->> '$.cache_discount_nano', 0)),
+    total(e ->> '$.latency_ms'), total(e ->> '$.generation_ms'), total(e ->> '$.ttft_ms'), count(e ->> '$.ttft_ms')
+FROM (SELECT created_at, key_hash, event AS e FROM events WHERE {which})
+WHERE true
+GROUP BY 1, 2, 3, 4, 5, 6, 7"
+    ))
+}
+
+/// Whether ?1 events that began at ?2 or later lie beyond the cursor. (By the index of times alone:
+/// the rows themselves hold the events. Without the plus the cursor would be looked for in the rows.)
+const ALL_NEW: &str =
+    "(SELECT count(*) FROM events WHERE created_at >= ?2 AND +seq > (SELECT seq FROM rollup_cursor)) = ?1";
+
+/// The sums made here, where all events were new.
+fn add_sums() -> String {
+    let columns: Vec<String> = (0..24).map(|at| format!("value ->> {at}")).collect();
+    add(&format!("SELECT {} FROM json_each(?3) WHERE {ALL_NEW}", columns.join(", ")))
 }
 
 /// Takes the lost ones out of the sums again. (Their group is small: one a crash.)
@@ -70,24 +92,39 @@ const FORGET: &str = "UPDATE events SET replaced = NULL WHERE replaced IS NOT NU
 
 const MOVE: &str = "UPDATE rollup_cursor SET seq = coalesce((SELECT max(seq) FROM events), 0)";
 
-/// The statements that take in a JSON array of events, to be run as one atomic batch. Every event
-/// must have passed [`check`].
-pub fn statements(events_json: &str) -> Vec<Statement> {
+/// An old event among new ones: the look behind the cursor would be a long one.
+const MAX_SPAN_MS: i64 = 600_000;
+
+/// The statements that take in the events of these messages, to be run as one atomic batch.
+pub fn statements(messages: &[Message<'_>]) -> Vec<Statement> {
     let plain = |sql: &str| Statement::new(sql, vec![]);
-    vec![
-        Statement::new(STORE, vec![events_json.into()]),
-        plain(TAKE_OUT),
-        plain(&sum(REPLACED)),
-        plain(&sum(NEW)),
-        plain(FORGET),
-        plain(MOVE),
-    ]
+    let lists: Vec<&str> = messages.iter().map(|message| message.list).filter(|list| !list.trim().is_empty()).collect();
+    let mut statements = vec![Statement::new(STORE, vec![format!("[{}]", lists.join(",")).into()])];
+
+    let events = || messages.iter().flat_map(|message| &message.events);
+    let times = || events().map(|event| event.created_at);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    if last.saturating_sub(first) <= MAX_SPAN_MS {
+        let count = i64::try_from(times().count()).unwrap_or(i64::MAX);
+        statements.push(Statement::new(add_sums(), vec![count.into(), first.into(), sums_of(events()).into()]));
+        statements.push(Statement::new(format!("{MOVE} WHERE {ALL_NEW}"), vec![count.into(), first.into()]));
+    }
+    statements.extend([plain(TAKE_OUT), plain(&sum(REPLACED)), plain(&sum(NEW)), plain(FORGET), plain(MOVE)]);
+    statements
 }
 
-/// Says why a message cannot be taken in, if it cannot: such a one is a dead letter, and must not spoil
-/// its batch. A message is a JSON array of usage events.
-pub fn check(body: &str) -> Result<(), String> {
-    for event in serde_json::from_str::<Vec<Required<'_>>>(body).map_err(|error| error.to_string())? {
+/// A message of the queue that can be taken in: a JSON array of usage events.
+pub struct Message<'m> {
+    /// What is between its brackets.
+    list: &'m str,
+    events: Vec<Event<'m>>,
+}
+
+/// Reads a message, or says why it cannot be taken in: such a one is a dead letter, and must not spoil
+/// its batch.
+pub fn read(body: &str) -> Result<Message<'_>, String> {
+    let events = serde_json::from_str::<Vec<Event<'_>>>(body).map_err(|error| error.to_string())?;
+    for event in &events {
         if event.v != 1 {
             return Err(format!("v must be 1, not {}", event.v));
         }
@@ -95,12 +132,13 @@ pub fn check(body: &str) -> Result<(), String> {
             return Err("id, org and key_hash must not be empty".to_owned());
         }
     }
-    Ok(())
+    let list = body.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or_default();
+    Ok(Message { list, events })
 }
 
-/// The members that the statements cannot do without. (Reading only these costs a third of reading all.)
+/// The members that the statements cannot do without, and those that are summed up.
 #[derive(Deserialize)]
-struct Required<'e> {
+struct Event<'e> {
     v: u32,
     #[serde(borrow)]
     id: Cow<'e, str>,
@@ -108,20 +146,82 @@ struct Required<'e> {
     org: Cow<'e, str>,
     #[serde(borrow)]
     key_hash: Cow<'e, str>,
-    #[serde(rename = "workspace_id", borrow)]
-    _workspace_id: Cow<'e, str>,
-    #[serde(rename = "outcome", borrow)]
-    _outcome: Cow<'e, str>,
-    #[serde(rename = "cancelled")]
-    _cancelled: bool,
-    #[serde(rename = "estimated")]
-    _estimated: bool,
-    #[serde(rename = "created_at")]
-    _created_at: i64,
+    #[serde(borrow)]
+    workspace_id: Cow<'e, str>,
+    #[serde(borrow)]
+    outcome: Cow<'e, str>,
+    cancelled: bool,
+    estimated: bool,
+    created_at: i64,
     #[serde(rename = "status")]
     _status: u16,
-    #[serde(rename = "tokens")]
-    _tokens: Tokens,
+    tokens: Tokens,
+    #[serde(borrow)]
+    model: Option<Cow<'e, str>>,
+    #[serde(borrow)]
+    provider: Option<Cow<'e, str>>,
+    #[serde(borrow)]
+    provider_name: Option<Cow<'e, str>>,
+    #[serde(borrow)]
+    tag: Option<Cow<'e, str>>,
+    cost_nano: Option<i64>,
+    cache_discount_nano: Option<i64>,
+    latency_ms: Option<f64>,
+    generation_ms: Option<f64>,
+    ttft_ms: Option<f64>,
+}
+
+/// What is summed up apart: all but the day, which is the first column.
+type Group<'e> = (i64, [&'e str; 6]);
+
+/// Columns of `rollup_daily` from `provider_name` on.
+#[derive(Default)]
+struct Sums<'e> {
+    provider_name: &'e str,
+    counts: [i64; 12],
+    times: [f64; 3],
+    ttft_count: i64,
+}
+
+/// Rows of `rollup_daily` as a JSON array of arrays.
+fn sums_of<'e>(events: impl Iterator<Item = &'e Event<'e>>) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let mut groups: BTreeMap<Group<'_>, Sums<'_>> = BTreeMap::new();
+    for event in events {
+        let or_none = |text: &'e Option<Cow<'e, str>>| text.as_deref().unwrap_or_default();
+        let names = [&*event.org, &*event.workspace_id, &*event.key_hash];
+        let endpoint = [&event.model, &event.provider, &event.tag].map(or_none);
+        let group = (
+            event.created_at.div_euclid(DAY_MS),
+            [names[0], names[1], names[2], endpoint[0], endpoint[1], endpoint[2]],
+        );
+        let sums = groups.entry(group).or_default();
+        sums.provider_name = sums.provider_name.max(or_none(&event.provider_name));
+        let failed = !matches!(&*event.outcome, "ok" | "cancelled");
+        let Tokens { prompt, completion, cached, cache_write, reasoning, .. } = event.tokens;
+        let tokens = [prompt, completion, reasoning, cached, cache_write].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        let facts = [true, failed, event.cancelled, event.estimated, event.cost_nano.is_none()].map(i64::from);
+        let money = [event.cost_nano, event.cache_discount_nano].map(Option::unwrap_or_default);
+        for (sum, more) in sums.counts.iter_mut().zip(facts.into_iter().chain(tokens).chain(money)) {
+            *sum = sum.saturating_add(more);
+        }
+        for (sum, more) in sums.times.iter_mut().zip([event.latency_ms, event.generation_ms, event.ttft_ms]) {
+            *sum += more.unwrap_or_default();
+        }
+        sums.ttft_count += i64::from(event.ttft_ms.is_some());
+    }
+    let rows: Vec<serde_json::Value> = groups
+        .into_iter()
+        .map(|((day, group), Sums { provider_name, counts, times, ttft_count })| {
+            let mut row = vec![Millis(day.saturating_mul(DAY_MS)).day().into()];
+            row.extend(group.into_iter().chain([provider_name]).map(serde_json::Value::from));
+            row.extend(counts.map(serde_json::Value::from));
+            row.extend(times.map(serde_json::Value::from));
+            row.push(ttft_count.into());
+            row.into()
+        })
+        .collect();
+    serde_json::Value::from(rows).to_string()
 }
 
 /// Keeps a message that could not be taken in.
@@ -158,7 +258,7 @@ pub(crate) mod tests {
         for (name, value) in change.as_object().cloned().unwrap_or_default() {
             event[name] = value;
         }
-        check(&json!([event]).to_string()).unwrap();
+        read(&json!([event]).to_string()).unwrap();
         event
     }
 
@@ -169,7 +269,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn take_in(sql: &Memory, events: &[Value]) {
-        sql.batch(&statements(&Value::from(events).to_string())).unwrap();
+        let text = Value::from(events).to_string();
+        sql.batch(&statements(&[read(&text).unwrap()])).unwrap();
     }
 
     fn sums(sql: &Memory) -> Vec<Row> {
@@ -261,6 +362,41 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn sums_made_here_are_those_that_sql_would_make() {
+        let changes = [
+            json!({}),
+            json!({ "key_hash": "k2", "ttft_ms": null, "latency_ms": 2.25, "estimated": true }),
+            json!({ "created_at": 1_795_219_199_999_i64, "provider_name": "Q", "cancelled": true, "outcome": "cancelled" }),
+            json!({ "provider_name": "A", "cost_nano": null, "cache_discount_nano": null, "tokens": { "prompt": 7, "completion": 0, "cache_write": 3 } }),
+            json!({ "outcome": "broken", "model": null, "provider": null, "tag": null, "provider_name": null, "workspace_id": "w2" }),
+        ];
+        let events: Vec<Value> = (0..20)
+            .map(|n| {
+                let mut change = changes[n % 5].clone();
+                let at = 1_795_219_200_000_i64 + i64::try_from(n).unwrap();
+                change.as_object_mut().unwrap().entry("created_at").or_insert(at.into());
+                event(&n.to_string(), change)
+            })
+            .collect();
+        let (text, half) = (Value::from(events.clone()).to_string(), &events[..10]);
+        let all = statements(&[read(&text).unwrap()]);
+        let (here, sql) = (database(), database());
+        // Alone they do the whole work; left out, nothing is missed.
+        here.batch(&all[..3]).unwrap();
+        sql.batch(&[&all[..1], &all[3..]].concat()).unwrap();
+        assert_eq!(sums(&here), sums(&sql));
+        assert_eq!(sums(&here).len(), 4);
+        // Where not every event is new, they add nothing and leave the cursor.
+        let known = database();
+        take_in(&known, half);
+        let (before, cursor) = (sums(&known), known.run("SELECT seq FROM rollup_cursor", &[]).unwrap());
+        known.batch(&all[..3]).unwrap();
+        assert_eq!((sums(&known), known.run("SELECT seq FROM rollup_cursor", &[]).unwrap()), (before, cursor));
+        known.batch(&all[3..]).unwrap();
+        assert_eq!(sums(&known), sums(&here));
+    }
+
+    #[test]
     fn every_member_of_an_event_is_stored() {
         let sql = database();
         take_in(
@@ -321,11 +457,11 @@ pub(crate) mod tests {
             for (name, value) in change.as_object().unwrap() {
                 bad[name] = value.clone();
             }
-            let said = check(&json!([bad]).to_string()).unwrap_err();
+            let said = read(&json!([bad]).to_string()).err().unwrap();
             assert!(said.contains(why), "{said}");
         }
         for text in ["", "{}", "[1]", "[{}]", "text"] {
-            assert!(check(text).is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
     }
 }

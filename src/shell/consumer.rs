@@ -8,37 +8,46 @@
 use worker::{Env, MessageBatch, MessageExt, RawMessage, console_error, wasm_bindgen::JsValue};
 
 use super::sql::{run_on_d1, text_of};
-use crate::{error::Result, metering::rollup, time::Millis};
+use crate::{
+    error::Result,
+    metering::rollup::{self, Message},
+    time::Millis,
+};
 
 /// Handles one delivery. Never fails: an error here would be a panic in the macro (all messages again).
 pub async fn consume(batch: MessageBatch<JsValue>, env: &Env) {
+    let messages: Vec<(RawMessage, String)> = batch
+        .raw_iter()
+        .map(|message| {
+            let body = text_of(&message.body()).unwrap_or_default();
+            (message, body)
+        })
+        .collect();
     let mut readable = Vec::new();
-    for message in batch.raw_iter() {
-        let body = text_of(&message.body()).unwrap_or_default();
-        match rollup::check(&body) {
-            Ok(()) => readable.push((message, body)),
+    for (message, body) in &messages {
+        match rollup::read(body) {
+            Ok(read) => readable.push((message, read)),
             Err(why) => {
                 let now = Millis::from_js(js_sys::Date::now());
-                let letter = rollup::dead_letter(&message.id(), now, &batch.queue(), &why, &body);
-                conclude(&message, run_on_d1(env, &[letter]).await.map(drop));
+                let letter = rollup::dead_letter(&message.id(), now, &batch.queue(), &why, body);
+                conclude(message, run_on_d1(env, &[letter]).await.map(drop));
             }
         }
     }
-    if write(env, &readable).await.is_ok() {
-        return readable.iter().for_each(|(message, _)| message.ack());
+    let (messages, events): (Vec<_>, Vec<_>) = readable.into_iter().unzip();
+    if write(env, &events).await.is_ok() {
+        return messages.iter().for_each(|message| message.ack());
     }
-    for one in &readable {
-        conclude(&one.0, write(env, std::slice::from_ref(one)).await);
+    for (message, events) in messages.into_iter().zip(&events) {
+        conclude(message, write(env, std::slice::from_ref(events)).await);
     }
 }
 
-async fn write(env: &Env, messages: &[(RawMessage, String)]) -> Result<()> {
-    let lists: Vec<&str> =
-        messages.iter().filter_map(|(_, body)| body.trim().strip_prefix('[')?.strip_suffix(']')).collect();
-    if lists.is_empty() {
+async fn write(env: &Env, messages: &[Message<'_>]) -> Result<()> {
+    if messages.is_empty() {
         return Ok(());
     }
-    run_on_d1(env, &rollup::statements(&format!("[{}]", lists.join(",")))).await.map(drop)
+    run_on_d1(env, &rollup::statements(messages)).await.map(drop)
 }
 
 fn conclude(message: &RawMessage, written: Result<()>) {
