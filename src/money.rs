@@ -61,7 +61,7 @@ impl Price {
 /// The shortest decimal string that parses back to the same price.
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&decimal(u128::from(self.0), PICO_DIGITS))
+        decimal(f, self.0, 12)
     }
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for NanoUsd {
         if self.0 < 0 {
             f.write_str("-")?;
         }
-        f.write_str(&decimal(u128::from(self.0.unsigned_abs()), 9))
+        decimal(f, self.0.unsigned_abs(), 9)
     }
 }
 
@@ -126,14 +126,19 @@ impl NanoUsd {
     }
 }
 
-fn decimal(amount: u128, digits: usize) -> String {
-    let scale = 10_u128.pow(u32::try_from(digits).unwrap_or(0));
-    let whole = amount / scale;
-    let fraction = format!("{:0digits$}", amount % scale);
-    match fraction.trim_end_matches('0') {
-        "" => whole.to_string(),
-        fraction => format!("{whole}.{fraction}"),
+/// Writes an amount of 10^-digits as a decimal number, as short as it can be.
+fn decimal(f: &mut fmt::Formatter<'_>, amount: u64, digits: u32) -> fmt::Result {
+    let scale = 10_u64.pow(digits);
+    let (whole, mut fraction) = (amount / scale, amount % scale);
+    if fraction == 0 {
+        return write!(f, "{whole}");
     }
+    let mut width = digits as usize;
+    while fraction % 10 == 0 {
+        fraction /= 10;
+        width -= 1;
+    }
+    write!(f, "{whole}.{fraction:0width$}")
 }
 
 #[cfg(test)]

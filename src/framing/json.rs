@@ -532,7 +532,10 @@ fn lossy(inner: &str) -> String {
 
 /// Quotes a string as JSON.
 pub fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        return serde_json::Value::from(text).to_string();
+    }
+    ["\"", text, "\""].concat()
 }
 
 #[cfg(test)]
