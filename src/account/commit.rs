@@ -9,7 +9,7 @@
 //! | `outbox` | usage events not yet in the queue, as JSON without the array's brackets |
 //!
 //! [`commit`] and [`sweep`] are one synchronous run of statements each, hence atomic. Events leave by
-//! [`next_messages`], then [`sent`]: at least once; the consumer counts each id once.
+//! [`next_message`], then [`sent`]: at least once; the consumer counts each id once.
 
 use serde_json::Value;
 
@@ -32,9 +32,8 @@ pub(super) const LOST_AFTER_MS: i64 = 3 * ALIVE_EVERY_MS;
 const FORGET_AFTER_MS: i64 = 3_600_000;
 /// How long events gather in the outbox before they are sent on.
 const GATHER_MS: i64 = 500;
-/// Most bytes of one queue message and of one send (limits: 128 KB and 256 KB).
+/// Most bytes of one queue message (limit: 128 KB). One that is half full is sent as it is.
 const MESSAGE_BYTES: usize = 100_000;
-const SEND_BYTES: usize = 200_000;
 
 /// Creates the tables.
 pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -152,38 +151,47 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
 }
 
 /// What is to be sent next.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Messages {
-    /// Bodies of queue messages: JSON arrays of usage events.
-    pub bodies: Vec<String>,
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Of a queue message: a JSON array of usage events.
+    pub body: String,
     /// The outbox up to here.
     pub last_seq: i64,
 }
 
-/// The next messages for the queue, within its limits; empty when the outbox is.
-pub fn next_messages(sql: &dyn Sql) -> Result<Messages> {
-    let mut messages = Messages::default();
-    let mut total = 0;
-    for row in sql.run("SELECT seq, body FROM outbox ORDER BY seq LIMIT 500", &[])? {
-        let body = row.get("body").and_then(Value::as_str).unwrap_or_default();
-        total += body.len();
-        if total > SEND_BYTES && !messages.bodies.is_empty() {
+/// The next message for the queue, within its limit; none when the outbox is empty. Busy traffic fills
+/// a message with one row, idle traffic with many: rows are read a few at first, then more at a time.
+pub fn next_message(sql: &dyn Sql) -> Result<Option<Message>> {
+    let mut message = Message { body: String::new(), last_seq: 0 };
+    for at_once in [1, 8, 64, 512] {
+        let rows = sql.run(
+            "SELECT seq, body FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            &[message.last_seq.into(), at_once.into()],
+        )?;
+        for row in rows {
+            let body = row.get("body").and_then(Value::as_str).unwrap_or_default();
+            if !message.body.is_empty() && message.body.len() + body.len() >= MESSAGE_BYTES {
+                return Ok(Some(message.closed()));
+            }
+            message.body.push(if message.body.is_empty() { '[' } else { ',' });
+            message.body.push_str(body);
+            message.last_seq = row.get("seq").and_then(Value::as_i64).unwrap_or(message.last_seq);
+        }
+        if message.body.len() > MESSAGE_BYTES / 2 {
             break;
         }
-        match messages.bodies.last_mut() {
-            Some(last) if last.len() + body.len() < MESSAGE_BYTES => {
-                last.push(',');
-                last.push_str(body);
-            }
-            _ => messages.bodies.push(format!("[{body}")),
-        }
-        messages.last_seq = row.get("seq").and_then(Value::as_i64).unwrap_or(messages.last_seq);
     }
-    messages.bodies.iter_mut().for_each(|body| body.push(']'));
-    Ok(messages)
+    Ok((!message.body.is_empty()).then(|| message.closed()))
 }
 
-/// The queue has them.
+impl Message {
+    fn closed(mut self) -> Self {
+        self.body.push(']');
+        self
+    }
+}
+
+/// The queue has it.
 pub fn sent(sql: &dyn Sql, last_seq: i64) -> Result<()> {
     sql.run("DELETE FROM outbox WHERE seq <= ?1", &[last_seq.into()])?;
     Ok(())
@@ -267,7 +275,7 @@ mod tests {
     }
 
     fn events(sql: &Memory) -> Vec<UsageEvent> {
-        let bodies = next_messages(sql).unwrap().bodies;
+        let bodies = next_message(sql).unwrap().map(|message| message.body);
         bodies.iter().flat_map(|body| serde_json::from_str::<Vec<UsageEvent>>(body).unwrap()).collect()
     }
 
@@ -403,68 +411,55 @@ mod tests {
         sql
     }
 
-    /// Sends all: per send, the sizes of its messages and how many rows they held.
-    fn send_all(sql: &Memory) -> Vec<Vec<(usize, usize)>> {
-        let (mut sends, mut next) = (Vec::new(), 0);
-        loop {
-            let messages = next_messages(sql).unwrap();
-            if messages.bodies.is_empty() {
-                assert_eq!(messages.last_seq, 0);
-                return sends;
+    /// Sends all: of each message, its size and how many rows it held.
+    fn send_all(sql: &Memory) -> Vec<(usize, usize)> {
+        let (mut sizes, mut next) = (Vec::new(), 0);
+        while let Some(message) = next_message(sql).unwrap() {
+            let rows: Vec<String> = serde_json::from_str(&message.body).unwrap();
+            for row in &rows {
+                assert_eq!(row[..4].parse(), Ok(next), "in order, each once");
+                next += 1;
             }
-            let mut send = Vec::new();
-            for body in &messages.bodies {
-                let rows: Vec<String> = serde_json::from_str(body).unwrap();
-                for row in &rows {
-                    assert_eq!(row[..4].parse(), Ok(next), "in order, each once");
-                    next += 1;
-                }
-                send.push((body.len(), rows.len()));
-            }
-            sends.push(send);
-            assert_eq!(next_messages(sql).unwrap(), messages, "what was not acknowledged is sent again");
-            sent(sql, messages.last_seq).unwrap();
+            sizes.push((message.body.len(), rows.len()));
+            assert_eq!(next_message(sql).unwrap().as_ref(), Some(&message), "what was not acknowledged is sent again");
+            sent(sql, message.last_seq).unwrap();
         }
+        sizes
     }
 
     #[test]
     fn small_rows_are_joined_into_messages_within_the_limits_of_the_queue() {
-        assert!(send_all(&outbox(&[])).is_empty());
-        assert_eq!(send_all(&outbox(&[10, 20, 30])), [[(64, 3)]]);
-        // As many rows as fit, then the next message; the rows of one send together at most 200 KB.
-        let sends = send_all(&outbox(&[1_000; 450]));
-        assert_eq!(sends.concat().iter().map(|(_, rows)| rows).sum::<usize>(), 450);
-        assert_eq!(sends.len(), 3);
-        assert_eq!(sends[0].iter().map(|(_, rows)| rows).sum::<usize>(), 200);
+        assert_eq!(send_all(&outbox(&[])), []);
+        assert_eq!(send_all(&outbox(&[10, 20, 30])), [(64, 3)]);
+        // As many rows as fit, then the next message.
+        let messages = send_all(&outbox(&[1_000; 450]));
+        assert_eq!(messages.iter().map(|(_, rows)| rows).sum::<usize>(), 450);
+        assert_eq!((messages.len(), messages[0].1), (7, 73), "more than half full");
         // Large rows are messages of their own, in order with the small ones.
-        assert_eq!(send_all(&outbox(&[90_000, 90_000, 90_000])), [vec![(90_002, 1); 2], vec![(90_002, 1)]]);
-        assert_eq!(send_all(&outbox(&[90_000, 9_000, 90_000, 8])), [vec![(99_003, 2), (90_011, 2)]]);
+        assert_eq!(send_all(&outbox(&[90_000, 90_000, 90_000])), [(90_002, 1); 3]);
+        assert_eq!(send_all(&outbox(&[9_000, 90_000, 8, 90_000])), [(99_012, 3), (90_002, 1)]);
         // One that is too large by itself does not stop the rest.
-        assert_eq!(send_all(&outbox(&[210_000, 10])), [[(210_002, 1)], [(12, 1)]]);
-        // More rows than are read at once.
-        assert_eq!(send_all(&outbox(&[6; 501])), [[(500 * 7 + 1, 500)], [(8, 1)]]);
+        assert_eq!(send_all(&outbox(&[210_000, 10])), [(210_002, 1), (12, 1)]);
+        // More rows than are read for one message.
+        assert_eq!(send_all(&outbox(&[6; 600])), [(585 * 7 + 1, 585), (15 * 7 + 1, 15)]);
     }
 
     proptest::proptest! {
         #[test]
         fn whatever_lies_in_the_outbox_leaves_it_in_order_and_fits(sizes in proptest::collection::vec(6_usize..90_000, 0..40)) {
-            let sends = send_all(&outbox(&sizes));
-            proptest::prop_assert_eq!(sends.concat().iter().map(|(_, rows)| rows).sum::<usize>(), sizes.len());
-            for send in sends {
-                let total: usize = send.iter().map(|(size, _)| size).sum();
-                proptest::prop_assert!(send.iter().all(|(size, _)| *size <= MESSAGE_BYTES + 1), "{:?}", send);
-                proptest::prop_assert!(total < 256_000, "{}", total);
-            }
+            let messages = send_all(&outbox(&sizes));
+            proptest::prop_assert_eq!(messages.iter().map(|(_, rows)| rows).sum::<usize>(), sizes.len());
+            proptest::prop_assert!(messages.iter().all(|(size, _)| *size <= MESSAGE_BYTES + 1), "{:?}", messages);
         }
     }
 
     #[test]
     fn what_came_after_a_send_stays() {
         let sql = outbox(&[10, 10]);
-        let messages = next_messages(&sql).unwrap();
+        let message = next_message(&sql).unwrap().unwrap();
         sql.run("INSERT INTO outbox (body) VALUES ('1')", &[]).unwrap();
-        sent(&sql, messages.last_seq).unwrap();
-        assert_eq!(next_messages(&sql).unwrap().bodies, ["[1]"]);
+        sent(&sql, message.last_seq).unwrap();
+        assert_eq!(next_message(&sql).unwrap().unwrap().body, "[1]");
     }
 
     #[test]
@@ -483,8 +478,8 @@ mod tests {
         assert_eq!((open_ids(&sql).len(), events(&sql).len()), (1, 1), "at that moment it is");
         // Events wait: soon, whatever else runs.
         assert_eq!(next_alarm(&sql, due).unwrap(), Some(due.plus(GATHER_MS)));
-        let messages = next_messages(&sql).unwrap();
-        sent(&sql, messages.last_seq).unwrap();
+        let message = next_message(&sql).unwrap().unwrap();
+        sent(&sql, message.last_seq).unwrap();
         assert_eq!(next_alarm(&sql, due).unwrap(), Some(due.plus(500)));
         // Overdue: soon, not in the past.
         let late = due.plus(60_000);

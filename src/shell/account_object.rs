@@ -12,8 +12,7 @@ use std::cell::Cell;
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{
-    BatchMessageBuilder, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime,
-    SendMessage, State, Storage, durable_object,
+    Env, QueueContentType, RawMessageBuilder, Request, Response, Result, ScheduledTime, State, Storage, durable_object,
 };
 
 use super::{
@@ -122,21 +121,13 @@ impl Account {
 
     async fn try_send_events(&self, sql: &ObjectSql) -> Result<()> {
         let queue = self.env.queue(bindings::USAGE_QUEUE)?;
-        loop {
-            let messages = commit::next_messages(sql).map_err(stored)?;
-            if messages.bodies.is_empty() {
-                return Ok(());
-            }
-            let bodies: Vec<SendMessage<JsValue>> = messages
-                .bodies
-                .iter()
-                .map(|body| {
-                    RawMessageBuilder::new(JsValue::from_str(body)).build_with_content_type(QueueContentType::Text)
-                })
-                .collect();
-            queue.send_raw_batch(BatchMessageBuilder::new().messages(bodies).build()).await?;
-            commit::sent(sql, messages.last_seq).map_err(stored)?;
+        while let Some(message) = commit::next_message(sql).map_err(stored)? {
+            // By itself: as bytes, where several in one call would travel as base64 in JSON.
+            let body = RawMessageBuilder::new(JsValue::from_str(&message.body));
+            queue.send_raw(body.build_with_content_type(QueueContentType::Text)).await?;
+            commit::sent(sql, message.last_seq).map_err(stored)?;
         }
+        Ok(())
     }
 
     /// True once every copy is written.
