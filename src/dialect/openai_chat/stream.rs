@@ -5,7 +5,8 @@
 //! `[DONE]` (field: OpenRouter's streaming). A stream that breaks ends in an error event instead, and
 //! without `[DONE]`: a client can always tell a whole answer from a part of one.
 //!
-//! In native mode it only reads; the client's bytes flow elsewhere.
+//! In native mode it only reads, and of most chunks no more than that they begin as the others do; the
+//! client's bytes flow elsewhere.
 //!
 //! Until the first content nothing may be written: another provider may still take over. What came
 //! before it (role, empty deltas, comments) is held back and goes out with it.
@@ -52,8 +53,8 @@ pub struct Relay {
 
 /// What all content chunks of a stream begin with, as it came and as it goes out: everything before the
 /// choices, which most providers write the same each time. A chunk that begins so and holds neither a
-/// finish reason nor usage needs no reading: most chunks of a stream are passed on at the cost of two
-/// comparisons and a copy.
+/// finish reason nor usage needs no reading: most chunks of a stream are passed on at the cost of a few
+/// searches and a copy.
 #[derive(Debug, Default)]
 struct Prefix {
     came: Vec<u8>,
@@ -169,12 +170,12 @@ impl Relay {
         if self.done || self.failure.is_some() {
             return;
         }
-        if !self.native
-            && let Some(rest) = self.prefix.rest_of(event)
-        {
+        if let Some(rest) = self.prefix.rest_of(event) {
             self.content_bytes += rest.len().saturating_sub(self.prefix.frame);
-            out.extend_from_slice(&self.prefix.goes);
-            out.extend_from_slice(rest);
+            if !self.native {
+                out.extend_from_slice(&self.prefix.goes);
+                out.extend_from_slice(rest);
+            }
             return;
         }
         let Some(data) = sse::data(event) else {
@@ -196,10 +197,9 @@ impl Relay {
             return self.fail(cause, error);
         }
         let edits = self.chunk(&object, now);
-        if self.native {
-            return;
-        }
         match (edits, data.start) {
+            (Some(edits), Some(start)) if self.native => self.learn_prefix(event, &object, start, &edits),
+            _ if self.native => {}
             (None, _) => self.closing = Some(data.bytes.into_owned()),
             (Some(edits), Some(start)) => {
                 self.learn_prefix(event, &object, start, &edits);
@@ -553,6 +553,7 @@ mod tests {
         assert_eq!(out.text, "");
         assert_eq!(out.cost.unwrap().total.to_string(), "0.00002");
         let out = run(&[&STREAM.as_bytes()[..400]], StreamEnd::Broken, true);
+        assert!(out.relay.prefix.learned > 0, "what all chunks begin with");
         assert!(out.text.contains("\"finish_reason\":\"error\""), "but an error it does write: {}", out.text);
     }
 
@@ -571,7 +572,7 @@ mod tests {
         #[test]
         fn chunks_passed_on_unread_are_as_if_they_had_been_read(
             contents in prop::collection::vec("(\\PC{0,12}|usage|\"usage\":\\{|\"finish_reason\":\"stop\"|error|\"error\")", 1..12),
-            odd in prop::collection::vec(0..12_usize, 0..3), usage_null: bool, spaced: bool,
+            odd in prop::collection::vec(0..12_usize, 0..3), usage_null: bool, spaced: bool, native: bool,
         ) {
             let chunk = |n: usize, content: &str| {
                 let delta = json!({ "content": content });
@@ -579,7 +580,7 @@ mod tests {
                 let (created, finish) = if odd.contains(&n) { (6, "\"length\"") } else { (5, "null") };
                 format!("data: {{\"id\":\"c\",\"created\":{created},\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\"{colon}{finish}}}]{usage}}}\n\n")
             };
-            let (mut quick, mut slow) = (Relay::new(finish(), false), Relay::new(finish(), false));
+            let (mut quick, mut slow) = (Relay::new(finish(), native), Relay::new(finish(), native));
             let (mut quick_out, mut slow_out) = (Vec::new(), Vec::new());
             for (n, content) in contents.iter().enumerate() {
                 let chunk = chunk(n, content);
