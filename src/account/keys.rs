@@ -95,10 +95,15 @@ pub fn record(sql: &dyn Sql, hash: &KeyHash) -> Result<Option<KeyRecord>> {
     Ok(load(sql, hash.as_str())?.map(|found| found.key.record))
 }
 
-/// Names of keys, by hash.
+/// Names of keys, by hash and by account.
 pub(super) fn names(sql: &dyn Sql) -> Result<HashMap<String, String>, SqlError> {
-    let rows = sql.run("SELECT hash, doc ->> '$.record.name' AS name FROM keys", &[])?;
-    Ok(rows.iter().map(|row| (text(row, "hash").to_owned(), text(row, "name").to_owned())).collect())
+    let rows = sql.run(
+        "SELECT hash, coalesce(doc ->> '$.record.account', hash) AS account, doc ->> '$.record.name' AS name FROM keys ORDER BY seq",
+        &[],
+    )?;
+    let named =
+        |row: &Row| ["hash", "account"].map(|column| (text(row, column).to_owned(), text(row, "name").to_owned()));
+    Ok(rows.iter().flat_map(named).collect())
 }
 
 /// The account's revision.

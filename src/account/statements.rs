@@ -290,6 +290,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rotated_key_is_one_line_under_its_name() {
+        let account = Account::new();
+        let made = account.ask("POST", "/keys", json!({ "name": "first" })).unwrap();
+        let hash = made["data"]["hash"].as_str().unwrap().to_owned();
+        let rotated = account.ask("POST", &format!("/keys/{hash}/rotate"), json!({ "grace_seconds": 0 })).unwrap();
+        let new = rotated["data"]["hash"].as_str().unwrap();
+        account.ask("PATCH", &format!("/keys/{new}"), json!({ "name": "second" })).unwrap();
+        // Its account is the first hash, whichever of the two is used.
+        ledger::post_usage(&account.sql, "s:1", &[line("w", &hash, "p", 5, 5)], account.now).unwrap();
+        let usage = account.ask("GET", "/statements/2026-11", Value::Null).unwrap()["data"]["usage_by_key"].clone();
+        assert_eq!(usage, json!([{ "workspace_id": "w", "key": hash, "name": "second", "amount": 5e-9 }]));
+    }
+
+    #[test]
     fn every_month_since_the_first_is_there_and_no_other() {
         let (account, _) = filled();
         let listed = account.ask("GET", "/statements", Value::Null).unwrap()["data"].clone();

@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn the_description_says_which_writes_may_be_repeated() {
+        let text = include_str!("../../schema/openapi.yaml");
+        for route in ROUTES.iter().filter(|route| route.method != "GET") {
+            let of_path = text.split(&format!("\n  {}:\n", route.path)).nth(1).unwrap().split("\n  /").next().unwrap();
+            let heading = format!("    {}:\n", route.method.to_lowercase());
+            let operation = of_path.split(&heading).nth(1).unwrap();
+            // Up to the next method of this path.
+            let operation = ["\n    post:", "\n    put:", "\n    patch:", "\n    delete:", "\n    get:"]
+                .iter()
+                .fold(operation, |rest, next| rest.split(next).next().unwrap());
+            let told = operation.contains("parameters/IdempotencyKey") && operation.contains("\"409\"");
+            assert_eq!(told, route.answer == Answer::Account, "{route:?}");
+        }
+    }
+
+    #[test]
     fn both_bases_mean_the_same_and_what_is_unlisted_does_not_exist() {
         for path in ["/v1/keys", "/api/v1/keys", "/v1/keys/"] {
             assert_eq!(below_base(path), "/keys");
