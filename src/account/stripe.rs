@@ -20,7 +20,6 @@
 //!
 //! Tables: `stripe_events` (by event id: a replay has no effect) and `stripe_payments`.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -30,7 +29,7 @@ use super::{
 };
 use crate::{
     DEFAULT_ORG,
-    admin::{body, query, read_json},
+    admin::{query, read_json},
     error::{Error, ErrorKind, Result},
     money::NanoUsd,
     ports::{AdminRequest, Row, Sql, SqlError, int, text},
@@ -76,77 +75,65 @@ pub fn open(secret: Option<&str>, header: Option<&str>, body: &[u8], now: Millis
     Ok(read_json(body)?.unwrap_or_default())
 }
 
-#[derive(Deserialize)]
-struct Event {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    data: Data,
+/// An object of an event, read member by member: of Stripe's large objects a few members matter.
+struct Object<'e> {
+    members: &'e Value,
+    path: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Data {
-    object: Value,
-}
+impl<'e> Object<'e> {
+    fn text(&self, name: &str) -> Result<Option<&'e str>> {
+        self.member(name, "a text", Value::as_str)
+    }
 
-#[derive(Deserialize)]
-struct Checkout {
-    payment_intent: Option<String>,
-    payment_status: String,
-    amount_total: Option<i64>,
-    currency: Option<String>,
-    metadata: Option<Metadata>,
-}
+    fn whole(&self, name: &str) -> Result<Option<i64>> {
+        self.member(name, "a whole number", Value::as_i64)
+    }
 
-#[derive(Deserialize)]
-struct PaymentIntent {
-    id: String,
-    amount_received: i64,
-    currency: String,
-    metadata: Option<Metadata>,
-}
+    fn member<T>(&self, name: &str, what: &str, read: impl Fn(&'e Value) -> Option<T>) -> Result<Option<T>> {
+        match self.members.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => read(value).map(Some).ok_or_else(|| self.wrong(name, what)),
+        }
+    }
 
-#[derive(Deserialize)]
-struct Charge {
-    payment_intent: Option<String>,
-    amount_refunded: i64,
-    currency: String,
-    metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    organization: Option<String>,
+    fn wrong(&self, name: &str, what: &str) -> Error {
+        let path = format!("{}{name}", self.path);
+        Error::invalid(path.clone(), format!("{path} must be {what}."))
+    }
 }
 
 /// What an event says of a payment.
-struct Told {
-    payment: Option<String>,
+struct Told<'e> {
+    payment: Option<&'e str>,
     cents: i64,
-    currency: String,
-    metadata: Option<Metadata>,
+    currency: &'e str,
+    organization: Option<&'e str>,
     refund: bool,
 }
 
 /// Takes an event whose signature was checked.
 pub(super) fn receive(sql: &dyn Sql, request: &AdminRequest, now: Millis) -> Result<Value> {
-    let event: Event = body::parse(request.body.as_ref())?;
-    if event.id.is_empty() || event.id.len() > MOST_ID || event.kind.len() > MOST_ID {
-        return Err(Error::invalid("id", format!("id and type must have 1 to {MOST_ID} characters.")));
-    }
-    let known = sql.run("SELECT outcome FROM stripe_events WHERE id = ?1", &[event.id.as_str().into()])?;
+    let event = Object { members: request.body.as_ref().unwrap_or(&Value::Null), path: "" };
+    let word = |name: &str| {
+        let word = event.text(name)?.filter(|word| !word.is_empty() && word.len() <= MOST_ID);
+        word.ok_or_else(|| event.wrong(name, &format!("a text of 1 to {MOST_ID} characters")))
+    };
+    let (id, kind) = (word("id")?, word("type")?);
+    let known = sql.run("SELECT outcome FROM stripe_events WHERE id = ?1", &[id.into()])?;
     if let Some(row) = known.first() {
         return answer(text(row, "outcome"), true);
     }
-    let told = read(&event)?;
+    let object = event.members.pointer("/data/object").filter(|object| object.is_object());
+    let object = object.ok_or_else(|| event.wrong("data", "an object with an object `object`"))?;
+    let told = read(kind, &Object { members: object, path: "data.object." })?;
     let outcome = match &told {
         None => "ignored",
         Some(told) => {
             let nano = told.cents.checked_mul(NANO_PER_CENT).filter(|nano| (0..=MOST).contains(nano));
             let nano = nano.ok_or_else(|| Error::invalid("data.object", "data.object: its amount is out of range."))?;
-            let elsewhere = told.metadata.as_ref().and_then(|given| given.organization.as_deref());
-            match &told.payment {
-                _ if elsewhere.is_some_and(|organization| organization != DEFAULT_ORG) => "other_organization",
+            match told.payment {
+                _ if told.organization.is_some_and(|organization| organization != DEFAULT_ORG) => "other_organization",
                 None => "ignored",
                 Some(_) if !told.currency.eq_ignore_ascii_case("usd") => "unsupported_currency",
                 Some(payment) => settle(sql, payment, nano, told.refund, now)?,
@@ -156,10 +143,10 @@ pub(super) fn receive(sql: &dyn Sql, request: &AdminRequest, now: Millis) -> Res
     sql.run(
         "INSERT INTO stripe_events (id, at, type, payment, amount, currency, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         &[
-            event.id.into(),
+            id.into(),
             now.0.into(),
-            event.kind.into(),
-            told.as_ref().and_then(|told| told.payment.clone()).into(),
+            kind.into(),
+            told.as_ref().and_then(|told| told.payment).into(),
             told.as_ref().map(|told| told.cents).into(),
             told.map(|told| told.currency).into(),
             outcome.into(),
@@ -180,34 +167,29 @@ fn answer(outcome: &str, duplicate: bool) -> Result<Value> {
 }
 
 /// What of an event matters; `None` is nothing.
-fn read(event: &Event) -> Result<Option<Told>> {
-    let object = &event.data.object;
-    Ok(Some(match event.kind.as_str() {
+fn read<'e>(kind: &str, object: &Object<'e>) -> Result<Option<Told<'e>>> {
+    let (payment, cents, refund) = match kind {
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
-            let Checkout { payment_intent, payment_status, amount_total, currency, metadata } = within(object)?;
             // What is paid later is told of then.
-            let payment = payment_intent.filter(|_| payment_status == "paid");
-            let cents = amount_total.unwrap_or(0);
-            Told { payment, cents, currency: currency.unwrap_or_default(), metadata, refund: false }
+            let paid = object.text("payment_status")? == Some("paid");
+            (object.text("payment_intent")?.filter(|_| paid), "amount_total", false)
         }
-        "payment_intent.succeeded" => {
-            let PaymentIntent { id, amount_received, currency, metadata } = within(object)?;
-            Told { payment: Some(id), cents: amount_received, currency, metadata, refund: false }
-        }
-        "charge.refunded" => {
-            let Charge { payment_intent, amount_refunded, currency, metadata } = within(object)?;
-            Told { payment: payment_intent, cents: amount_refunded, currency, metadata, refund: true }
-        }
+        "payment_intent.succeeded" => (object.text("id")?, "amount_received", false),
+        "charge.refunded" => (object.text("payment_intent")?, "amount_refunded", true),
         _ => return Ok(None),
+    };
+    // A checkout for nothing has no amount, and no payment.
+    let amount = object.whole(cents)?;
+    if payment.is_some() && amount.is_none() {
+        return Err(object.wrong(cents, "a whole number"));
+    }
+    Ok(Some(Told {
+        payment,
+        cents: amount.unwrap_or(0),
+        currency: object.text("currency")?.unwrap_or_default(),
+        organization: object.members.pointer("/metadata/organization").and_then(Value::as_str),
+        refund,
     }))
-}
-
-/// Reads a part of the body, naming what is wrong from the body's top.
-fn within<T: serde::de::DeserializeOwned>(object: &Value) -> Result<T> {
-    body::from_value(object).map_err(|error| {
-        let path = format!("data.object.{}", error.param.unwrap_or_default());
-        Error::invalid(path.trim_end_matches('.'), format!("data.object.{}", error.message))
-    })
 }
 
 /// Brings the ledger to what is known of a payment.
