@@ -520,7 +520,9 @@ impl Holder {
             let keep = if idle || tight || !current { 0 } else { flow.saturating_mul(2) };
             let slice = &mut held.slice;
             let available = slice.granted - slice.bound() - earmarked(slice.window);
-            if available > keep && (keep == 0 || available > keep.saturating_mul(2)) {
+            // What a request waits for is not given back before it comes for it.
+            let awaited = earmarked(slice.window) > 0;
+            if !awaited && available > keep && (keep == 0 || available > keep.saturating_mul(2)) {
                 slice.returned += available - keep;
                 slice.dirty = true;
             } else if held.view.hard && current && !tight && flow > 0 && available < flow {

@@ -8,7 +8,7 @@ use crate::time::{Millis, Window};
 /// The end of a window that has none (the largest moment that JavaScript holds exactly).
 pub const FOR_EVER: Millis = Millis((1 << 53) - 1);
 /// The largest amount of a meter: what SQLite's platform and JavaScript hold exactly.
-pub const MOST: i64 = 1 << 53;
+pub const MOST: i64 = (1 << 53) - 1;
 
 /// A meter's number in its `Account` object; never given twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

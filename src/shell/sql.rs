@@ -33,6 +33,9 @@ extern "C" {
     fn to_array(this: &Cursor) -> Result<JsValue, JsValue>;
 }
 
+/// The largest whole number that JavaScript holds exactly.
+const MOST: f64 = 9_007_199_254_740_991.0;
+
 /// The SQLite database of the Durable Object that runs.
 pub struct ObjectSql(SqlStorage);
 
@@ -62,7 +65,7 @@ fn from_js(row: &JsValue) -> Row {
             let value = match value.as_f64() {
                 // Whole numbers arrive as floats, too.
                 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-                Some(number) if number.fract() == 0.0 && number.abs() < 9e15 => Value::from(number as i64),
+                Some(number) if number.fract() == 0.0 && number.abs() <= MOST => Value::from(number as i64),
                 Some(number) => Value::from(number),
                 None => text_of(&value).map_or(Value::Null, Value::from),
             };
