@@ -54,8 +54,8 @@ for (const { name, options, during = async () => {}, nodes = ({ nodes }) => node
       });
       assert.equal(sums.nano, billed, "what the sums say");
 
-      const { limit, spent, remaining, unsettled } = await bank.settled(key, NO_HOLDS_WITHIN_S);
-      assert.deepEqual({ limit, spent, remaining, unsettled }, { limit: LIMIT, spent: billed, remaining: LIMIT - billed, unsettled: 0 });
+      const standing = await bank.settled(key, NO_HOLDS_WITHIN_S);
+      assert.deepEqual(standing, { limit: LIMIT, spent: billed, held: 0, remaining: LIMIT - billed, unsettled: 0 });
       assert.equal(await bank.usage(key), billed, "what the key says");
     } finally {
       await bank.stop();

@@ -67,12 +67,16 @@ class Bank {
     return Object.fromEntries(["limit", "spent", "held", "remaining", "unsettled"].map((name) => [name, nanoOf(row[name])]));
   }
 
-  // The same, once nothing of it is held.
-  settled(key, seconds = 15) {
-    return eventually("nothing is held", async () => {
-      const standing = await this.standing(key);
-      return standing.held === 0 ? standing : undefined;
-    }, seconds);
+  // The same, once nothing of it is held but what was lost with dead processes.
+  async settled(key, seconds = 15) {
+    let standing;
+    await eventually(`nothing is held of ${key.hash}`, async () => {
+      standing = await this.standing(key);
+      return standing.held === standing.unsettled;
+    }, seconds).catch((error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(standing)}`);
+    });
+    return standing;
   }
 
   // What the key itself says that it has spent.
