@@ -36,16 +36,17 @@ for (const { name, options, during = async () => {}, nodes = ({ nodes }) => node
       const answers = await bank.spend(key, model, { nodes: nodes(bank), during: (wave) => during(bank, wave) });
       const billed = bank.provider.bill(model);
 
+      const served = answers.filter(({ status }) => status === 200);
+      const records = await bank.records(key, served.length);
+      assert.deepEqual(bank.differences(model, records), [], "each record is what the provider billed");
+      assert.deepEqual(records.map(({ id }) => id).sort(), served.map(({ id }) => id).sort());
+      assert.deepEqual(served.filter(({ done }) => !done).map(({ text }) => text.slice(-300)), []);
+      assert.equal(sum(records), billed, "what the records say");
+      assert.equal(sum(served), billed, "what the answers say");
       assert.ok(billed <= LIMIT, `${billed} nano-dollars were billed`);
       assert.ok(billed >= LEAST_USED, `only ${billed} nano-dollars could be used`);
       for (const refused of answers.filter(({ status }) => status === 402)) assertOutOfMoney(refused, { kind: "key", limit: LIMIT });
-      const served = answers.filter(({ status }) => status === 200);
-      assert.deepEqual(served.filter(({ done }) => !done).map(({ text }) => text.slice(-300)), []);
-      assert.equal(sum(served), billed, "what the answers say");
 
-      const records = await bank.records(key, served.length);
-      assert.deepEqual(records.map(({ id }) => id).sort(), served.map(({ id }) => id).sort());
-      assert.equal(sum(records), billed, "what the records say");
       const listed = await bank.generations(key);
       assert.equal(listed.reduce((total, { total_cost }) => total + nanoOf(total_cost), 0), billed, "what the API lists");
       const [sums] = await eventually("the sums of all", async () => {

@@ -103,10 +103,11 @@ class Bank {
     return { ...answer, ...(answer.headers.get("content-type").startsWith("text/event-stream") ? readStream(answer.text) : readWhole(answer.text)) };
   }
 
-  // Waves of calls over the nodes, plain and streamed, long and short, until one is refused as a whole.
-  // `during(wave)` runs beside each. All answers, in the order in which they were asked for.
+  // One call to each node, which then knows key, model and provider; then waves of calls over them, plain
+  // and streamed, long and short, until one is refused as a whole. `during(wave)` runs beside each wave.
+  // All answers, in the order in which they were asked for.
   async spend(key, model, { nodes = this.nodes, calls = AT_ONCE, seconds = 60, during } = {}) {
-    const answers = [];
+    const answers = await Promise.all(nodes.map((node) => this.call(key, model, { node })));
     for (const [end, wave] = [Date.now() + seconds * 1000, { n: 0 }]; ; wave.n++) {
       const beside = during?.(wave.n);
       const now = await Promise.all(Array.from({ length: calls }, (_, i) => this.call(key, model, { node: nodes[i % nodes.length], ...variety(wave.n * calls + i) })));
@@ -127,6 +128,16 @@ class Bank {
       const rows = await this.cluster.rows(`SELECT id, upstream_id, cost_nano AS nano, estimated, outcome, price_version, completion_tokens FROM generations WHERE key_hash = '${hash}' AND cost_nano IS NOT NULL`);
       return rows.length >= count ? rows : undefined;
     }, seconds);
+  }
+
+  // Where the records and the provider's bill are not the same.
+  differences(model, records) {
+    const bills = new Map(this.provider.asked(model).map((exchange) => [exchange.id, exchange]));
+    const wrong = records.filter(({ upstream_id, nano }) => bills.get(upstream_id)?.nano !== nano);
+    return wrong.map((record) => {
+      const { streamed, max, wanted, sent, closed, nano } = bills.get(record.upstream_id) ?? {};
+      return { record, billed: { streamed, max, wanted, sent, closed, nano } };
+    });
   }
 
   // The same by way of the API, page by page.
