@@ -3,7 +3,7 @@
 // delivers everything twice, and when the process with the objects is killed and started again.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertOutOfMoney, nanoOf, openBank, sum } from "../support/bank.mjs";
+import { assertOutOfMoney, nanoOf, openBank, sum, tally } from "../support/bank.mjs";
 import { eventually, pause } from "../support/common.mjs";
 
 const LIMIT = nanoOf(1);
@@ -28,13 +28,14 @@ const cases = [
 ];
 
 for (const { name, options, during = async () => {}, nodes = ({ nodes }) => nodes } of cases) {
-  test(`$1.00, 200 calls at a time ${name}`, async () => {
+  test(`$1.00, 200 calls at a time ${name}`, async (t) => {
     const bank = await openBank(options);
     try {
       const model = await bank.model({ length, wait: 20, pace: 3, per: 20 });
       const key = await bank.key({ limit: 1 });
       const answers = await bank.spend(key, model, { nodes: nodes(bank), during: (wave) => during(bank, wave) });
       const billed = bank.provider.bill(model);
+      t.diagnostic(`${JSON.stringify(tally(answers))}, ${billed} nano-dollars`);
 
       const served = answers.filter(({ status }) => status === 200);
       const records = await bank.records(key, served.length);
