@@ -37,6 +37,9 @@ const UNKNOWN_KEY_MS: i64 = 5_000;
 const REFRESH_CATALOG_MS: i64 = 10_000;
 const STALE_CATALOG_MS: i64 = 300_000;
 const UNKNOWN_MODEL_MS: i64 = 5_000;
+/// A question without an answer is asked again after so long.
+const ASKING_MS: i64 = 900;
+const ACCOUNT: &str = "account";
 /// Copies of one kind kept; beyond it they are dropped and asked for again.
 const CAPACITY: usize = 10_000;
 
@@ -158,6 +161,8 @@ pub struct Known {
     problems: Vec<String>,
     /// What is known of meters, and held of them.
     pub holder: Holder,
+    /// Questions under way, and since when: requests that have the same wait for the one answer.
+    asking: HashMap<String, Millis>,
     /// What became of claims, by their owner, until their requests go on.
     claimed: HashMap<String, Claimed>,
 }
@@ -176,6 +181,7 @@ impl Known {
             kv_failed: HashMap::new(),
             problems: Vec::new(),
             holder: Holder::default(),
+            asking: HashMap::new(),
             claimed: HashMap::new(),
         }
     }
@@ -189,6 +195,7 @@ impl Known {
         self.providers = None;
         self.kv_failed.clear();
         self.holder.forget_accounts();
+        self.asking.clear();
     }
 
     /// The account's revision as known here.
@@ -278,6 +285,33 @@ impl Known {
         Ask::Account { org: org.to_owned(), since: self.revision(org), keys, charged, ask, claim: Some(claim) }
     }
 
+    /// Of these questions, those that nobody is asking at the moment.
+    pub fn first_to_ask(&mut self, mut asks: Vec<Ask>, now: Millis) -> Vec<Ask> {
+        if self.asking.len() >= CAPACITY {
+            self.asking.clear();
+        }
+        asks.retain(|ask| {
+            let name = match ask {
+                Ask::Kv(key) => key.clone(),
+                Ask::Account { org, since, keys, charged, ask, claim: None } if ask.wants.is_empty() => {
+                    format!("{ACCOUNT} {org} {since} {keys:?} {charged:?} {:?}", ask.accounts)
+                }
+                // An own one each.
+                Ask::Account { .. } => return true,
+            };
+            let asked = self.asking.get(&name).is_some_and(|since| now.since(*since) < ASKING_MS);
+            if !asked {
+                self.asking.insert(name, now);
+            }
+            !asked
+        });
+        asks
+    }
+
+    fn account_answered(&mut self) {
+        self.asking.retain(|name, _| !name.starts_with(ACCOUNT));
+    }
+
     /// What became of a claim; told once.
     pub fn take_claimed(&mut self, owner: &str) -> Option<Claimed> {
         self.claimed.remove(owner)
@@ -321,6 +355,7 @@ impl Known {
 
     /// KV's answer: the value, or nothing.
     pub fn learn_kv(&mut self, key: &str, value: Option<&str>, now: Millis) {
+        self.asking.remove(key);
         self.kv_failed.remove(key);
         if let Some(hash) = key.strip_prefix("key:").and_then(KeyHash::parse) {
             let record = value.and_then(|text| self.read::<KeyRecord>(key, text)).filter(|record| record.hash == hash);
@@ -349,6 +384,7 @@ impl Known {
 
     /// KV did not answer.
     pub fn kv_unavailable(&mut self, key: &str, why: &str, now: Millis) {
+        self.asking.remove(key);
         if self.kv_failed.len() >= CAPACITY {
             self.kv_failed.clear();
         }
@@ -357,6 +393,7 @@ impl Known {
 
     /// The account's answer to a question asked at `asked`.
     pub fn learn_account(&mut self, org: &str, reply: CommitReply, asked: Millis, now: Millis) {
+        self.account_answered();
         let account = self.accounts.entry(org.to_owned()).or_default();
         account.failed = None;
         account.valid_from = Some(asked.max(account.valid_from.unwrap_or_default()));
@@ -390,6 +427,7 @@ impl Known {
 
     /// The account did not answer.
     pub fn account_unavailable(&mut self, org: &str, why: &str, now: Millis) {
+        self.account_answered();
         self.accounts.entry(org.to_owned()).or_default().failed = Some((now, why.to_owned()));
     }
 

@@ -248,6 +248,8 @@ struct Ended {
     at: Millis,
 }
 
+/// A request whose question another one is asking looks for the answer so often.
+const SAME_QUESTION_MS: i64 = 20;
 /// Default time-outs in milliseconds: whole answer, first content, between pieces.
 const TIMEOUTS_MS: [u32; 3] = [600_000, 120_000, 120_000];
 /// A stream that is silent for so long gets a comment: proxies keep it open, and a client that has gone
@@ -315,7 +317,7 @@ impl Gateway {
             Err(_) => (Vec::new(), Rc::default()),
         };
         if !asks.is_empty() {
-            return Ok(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks }));
+            return Ok(self.look_up(ticket, asks, now));
         }
         let principal = record.ok_or_else(unknown_key)?.admit(KeyKind::Inference, now)?;
         let call = call?;
@@ -326,7 +328,7 @@ impl Gateway {
         let accounts = self.charged(&principal, head, &call);
         let meters = match self.meters_of(&principal, &accounts, now)? {
             Ok(meters) => meters,
-            Err(ask) => return Ok(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks: vec![ask] })),
+            Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
         };
         let mut targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
         let admitted = match self.admit(&principal, &call, &mut targets, &meters, ticket, now)? {
@@ -338,6 +340,13 @@ impl Gateway {
             exchange.claim = Some(Claiming { wanted, answer: Vec::new() });
         }
         self.dispatch(exchange, &call, now)
+    }
+
+    /// These questions, or the wait for another request's answers to them.
+    fn look_up(&mut self, ticket: u32, asks: Vec<Ask>, now: Millis) -> Effect {
+        let asks = self.known.first_to_ask(asks, now);
+        let pause_ms = if asks.is_empty() { SAME_QUESTION_MS } else { 0 };
+        Effect::Lookup(Lookups { ticket, pause_ms, asks })
     }
 
     // Step 2: authorize.
@@ -536,21 +545,23 @@ impl Gateway {
         let bounds = admission::bounds(&self.calibration, call, endpoints());
         let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
         let models: Vec<&str> = endpoints().map(|(model, _)| model).collect();
-        let (least, most) = admission::range(&prices, bounds);
+        let range = admission::range(&prices, bounds, call.choices);
         let org = &principal.key().org;
         let unreachable = self.known.unreachable(org, now).map(str::to_owned);
         let holder = &mut self.known.holder;
-        match holder.reserve(&mut ticket, meters, &models, least, most, unreachable.is_some(), now) {
+        match holder.reserve(&mut ticket, meters, &models, range, unreachable.is_some(), now) {
             Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, call.choices))),
             Reserve::Refused(view) => match unreachable {
                 Some(why) => Err(Error::store("account", why)),
-                None => Err(admission::refused(&view, least, now)),
+                None => Err(admission::refused(&view, range.least, now)),
             },
             Reserve::Ask(wants, pause_ms) => match unreachable {
                 Some(why) => Err(Error::store("account", why)),
                 None => {
-                    let ask = self.known.about_meters(org, wire::Ask { accounts: Vec::new(), wants });
-                    Ok(Err(Lookups { ticket, pause_ms, asks: vec![ask] }))
+                    // Nothing to ask: what was said a moment ago holds.
+                    let ask = wire::Ask { accounts: Vec::new(), wants };
+                    let asks = if ask.is_empty() { Vec::new() } else { vec![self.known.about_meters(org, ask)] };
+                    Ok(Err(Lookups { ticket, pause_ms, asks }))
                 }
             },
         }
@@ -626,7 +637,7 @@ impl Gateway {
         let (Some(endpoint), row) = (target.endpoint(), &target.provider.row) else {
             return Err(Error::internal("dispatch to an endpoint that is not there"));
         };
-        let longest = exchange.admitted.clamp(exchange.stream);
+        let longest = exchange.admitted.clamp();
         exchange.attempt_started = now;
         exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native));
         let edits = match openai_chat::outbound_edits(call, endpoint, row, longest) {

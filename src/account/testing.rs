@@ -143,7 +143,7 @@ impl Account {
         let accounts: Vec<AccountRef> = vec![account.parse().unwrap()];
         let told = book::tell(&self.sql, session, &Ask { accounts, wants: vec![] }, self.now).unwrap();
         let view = &told.meters[0];
-        let want = Want { meter: view.id, window: view.window, base: 0, need: hold, more: hold };
+        let want = Want { meter: view.id, window: view.window, base: 0, need: hold, more: hold, rest: false };
         let told = book::tell(&self.sql, session, &Ask { accounts: vec![], wants: vec![want] }, self.now).unwrap();
         assert_eq!(told.meters[0].granted, hold);
         let total = Total { meter: view.id, window: told.meters[0].window, used: spend, returned: 0 };

@@ -200,11 +200,15 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
             continue;
         };
         let mut holding = holding(sql, session, &meter)?;
-        let Want { need, more, .. } = *want;
+        let Want { need, more, rest, .. } = *want;
         let base = if want.window == meter.window { want.base } else { 0 };
         let before = (holding, meter.held);
         let most = base.saturating_add(more.max(need));
-        meter.grant(&mut holding, base.saturating_add(need), most, now);
+        if rest {
+            meter.grant_rest(&mut holding, most, now);
+        } else {
+            meter.grant(&mut holding, base.saturating_add(need), most, now);
+        }
         if before != (holding, meter.held) {
             keep(sql, session, &meter, &holding)?;
             save(sql, &meter)?;

@@ -65,6 +65,8 @@ pub struct Reservation {
     lines: Vec<Line>,
     /// All that the request can use is set aside.
     pub full: bool,
+    /// What is set aside of the budgets in dollars and in tokens, where there are such.
+    pub held: Amounts,
     /// The account was asked for it; else it came from memory.
     pub asked: bool,
 }
@@ -149,6 +151,8 @@ struct Held {
     last_use: Millis,
     /// When the account last said how it stands.
     seen: Millis,
+    /// A slice was asked for and no answer has come: it may have been handed out all the same.
+    unsure: bool,
     /// The account gave less than was welcome.
     tight_since: Option<Millis>,
 }
@@ -192,7 +196,20 @@ impl Held {
 struct Ticket {
     since: Millis,
     rounds: u32,
+    /// It has waited for others: what is left will do.
+    rest: bool,
     earmarks: Vec<(MeterId, u32, i64)>,
+}
+
+/// What a request may be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Less than this is of no use.
+    pub floor: Amounts,
+    /// What it will likely need: refused without it while others may give back what they hold.
+    pub least: Amounts,
+    /// All that it can use.
+    pub most: Amounts,
 }
 
 /// The isolate's slices.
@@ -286,10 +303,12 @@ impl Holder {
             before: 0,
             last_use: now,
             seen: now,
+            unsure: false,
             tight_since: None,
         });
         held.seen = now;
         if let Some(tight) = view.tight {
+            held.unsure = false;
             held.tight_since = tight.then_some(now);
         }
         if view.window > held.slice.window {
@@ -314,27 +333,31 @@ impl Holder {
     pub fn ticket(&mut self, now: Millis) -> u32 {
         self.tickets.retain(|_, ticket| now.since(ticket.since) < TICKET_MS);
         self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
-        self.tickets.insert(self.next_ticket, Ticket { since: now, rounds: 0, earmarks: Vec::new() });
+        self.tickets.insert(self.next_ticket, Ticket { since: now, rounds: 0, rest: false, earmarks: Vec::new() });
         self.next_ticket
     }
 
-    /// Sets a request's share aside in every meter, or in none: `most` where the slices have it, else
-    /// `least`. `ticket`: under which it asked before; 0 where it did not. `models`: that may serve it. `unreachable`: the account cannot be asked, so meters that fail open
-    /// are not looked at.
+    /// Sets a request's share aside in every meter, or in none: all that it can use where the slices have
+    /// it, else what they have, but not less than it likely needs, or, when it has waited for others in
+    /// vain, than is of any use. `ticket`: under which it asked before; 0 where it did not. `models`: that
+    /// may serve it. `unreachable`: the account cannot be asked, so meters that fail open are not looked at.
     pub fn reserve(
         &mut self,
         ticket: &mut u32,
         meters: &[MeterId],
         models: &[&str],
-        least: Amounts,
-        most: Amounts,
+        range: Range,
         unreachable: bool,
         now: Millis,
     ) -> Reserve {
         let mine = self.tickets.remove(ticket);
         let rounds = mine.as_ref().map_or(0, |ticket| ticket.rounds);
+        let rest = mine.as_ref().is_some_and(|ticket| ticket.rest);
+        let Range { floor, most, .. } = range;
+        let least = if rest { floor } else { range.least };
         let mut lines = Vec::new();
         let (mut short, mut full) = (Vec::new(), true);
+        let mut room = most;
         for id in meters {
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
@@ -345,46 +368,88 @@ impl Holder {
             let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
             let lacks = view.hard && available < low && !(view.fail_open && unreachable);
             full &= !view.hard || available >= high;
+            if view.hard {
+                match view.unit {
+                    Unit::Usd => room.usd = room.usd.min(available.max(low)),
+                    Unit::Tokens => room.tokens = room.tokens.min(available.max(low)),
+                    Unit::Requests | Unit::Parallel => {}
+                }
+            }
             if lacks || !held.is_current(now) && !unreachable {
                 short.push(*id);
             }
-            lines.push((*id, low, high));
+            lines.push((*id, low));
         }
         if short.is_empty() {
             *ticket = 0;
-            return Reserve::Held(self.hold(&lines, full, rounds > 0, now));
+            return Reserve::Held(self.hold(&lines, full, room, rounds > 0, now));
         }
         let since = mine.as_ref().map_or(now, |ticket| ticket.since);
         let waited = now.since(since);
-        if rounds > 0 {
+        let mut rest = rest;
+        if rounds > 0 || unreachable {
             let lacking = |held: &&Held| {
                 let view = &held.view;
                 if !view.hard {
                     return false;
                 }
+                let free = view.limit - view.spent - view.held;
+                // The account has it free: others here took what came for this request.
+                if free >= least.of(view.unit) && !unreachable && waited < WAIT_MS {
+                    return false;
+                }
                 let own = held.slice.granted - held.slice.returned - held.slice.spent;
                 let elsewhere = view.held - own.max(0) > 0 || held.slice.reserved > 0;
                 let never = least.of(view.unit) > view.limit - view.spent;
-                view.rate || unreachable || !elsewhere || waited >= WAIT_MS || never
+                let for_long = waited >= WAIT_MS || view.unit == Unit::Parallel;
+                unreachable || !elsewhere || for_long || never
             };
-            if let Some(held) = short.iter().filter_map(|id| self.meters.get(id)).find(lacking) {
-                *ticket = 0;
-                return Reserve::Refused(Box::new(held.view.clone()));
+            let refused = short.iter().filter_map(|id| self.meters.get(id)).find(lacking);
+            if let Some(held) = refused {
+                let view = &held.view;
+                let budget = !view.rate && matches!(view.unit, Unit::Usd | Unit::Tokens);
+                let left = view.limit - view.spent - view.held + (held.slice.granted - held.slice.bound()).max(0);
+                if rest || unreachable || !budget || left < floor.of(view.unit) {
+                    *ticket = 0;
+                    return Reserve::Refused(Box::new(view.clone()));
+                }
+                rest = true;
             }
         }
         if *ticket == 0 {
             *ticket = self.ticket(now);
         }
-        let wants = short.iter().filter_map(|id| self.want(*id, least, most, now)).collect();
+        // What was said a moment ago holds for this request too: no need for each to ask.
+        let stale = |id: &&MeterId| {
+            self.meters.get(*id).is_some_and(|held| {
+                let free = held.view.limit - held.view.spent - held.view.held;
+                rest || !held.is_current(now)
+                    || now.since(held.seen) >= PAUSE_MS
+                    || free >= least.of(held.view.unit)
+                    || !held.view.hard
+            })
+        };
+        let wants: Vec<Want> =
+            short.iter().filter(stale).filter_map(|id| self.want(*id, least, most, rest, now)).collect();
+        for want in &wants {
+            if let Some(held) = self.meters.get_mut(&want.meter) {
+                held.unsure = true;
+            }
+        }
         let earmarks = lines
             .iter()
-            .filter_map(|(id, low, _)| {
+            .filter_map(|(id, low)| {
                 let held = self.meters.get(id).filter(|held| held.view.hard)?;
                 Some((*id, held.slice.window, *low))
             })
             .collect();
-        self.tickets.insert(*ticket, Ticket { since, rounds: rounds + 1, earmarks });
-        let pause = if rounds == 0 { 0 } else { (PAUSE_MS * i64::from(rounds)).min(4 * PAUSE_MS) };
+        self.tickets.insert(*ticket, Ticket { since, rounds: rounds + 1, rest, earmarks });
+        let pause = match rounds {
+            _ if wants.is_empty() => PAUSE_MS,
+            0 => 0,
+            _ if rest => 0,
+            rounds => (PAUSE_MS * i64::from(rounds)).min(4 * PAUSE_MS),
+        };
         Reserve::Ask(wants, pause)
     }
 
@@ -402,34 +467,31 @@ impl Holder {
             .sum()
     }
 
-    fn want(&self, id: MeterId, least: Amounts, most: Amounts, now: Millis) -> Option<Want> {
+    fn want(&self, id: MeterId, least: Amounts, most: Amounts, rest: bool, now: Millis) -> Option<Want> {
         let held = self.meters.get(&id)?;
         if !held.view.hard {
-            return Some(Want { meter: id, window: held.slice.window, base: 0, need: 0, more: 0 });
+            return Some(Want { meter: id, window: held.slice.window, base: 0, need: 0, more: 0, rest: false });
         }
         let (need, most) = (least.of(held.view.unit), most.of(held.view.unit));
         let base = if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window) } else { 0 };
         let more = need.max(most).saturating_add(held.flow(now).saturating_mul(2));
-        Some(Want { meter: id, window: held.slice.window, base, need, more })
+        let (more, rest) = if rest { (need.max(most), held.view.unit != Unit::Requests) } else { (more, false) };
+        Some(Want { meter: id, window: held.slice.window, base, need, more, rest })
     }
 
-    fn hold(&mut self, lines: &[(MeterId, i64, i64)], full: bool, asked: bool, now: Millis) -> Reservation {
+    fn hold(&mut self, lines: &[(MeterId, i64)], full: bool, room: Amounts, asked: bool, now: Millis) -> Reservation {
         let lines = lines
             .iter()
-            .filter_map(|(id, low, high)| {
+            .filter_map(|(id, low)| {
                 let held = self.meters.get_mut(id)?;
-                let amount = match (held.view.hard, full) {
-                    (false, _) => 0,
-                    (true, true) => *high,
-                    (true, false) => *low,
-                };
+                let amount = if held.view.hard { room.of(held.view.unit).max(*low) } else { 0 };
                 held.note_use(amount, now);
                 held.slice.reserved += amount;
                 let (window, unit, model) = (held.slice.window, held.view.unit, held.view.model.clone());
                 Some(Line { meter: *id, window, unit, model, amount })
             })
             .collect();
-        Reservation { lines, full, asked }
+        Reservation { lines, full, held: room, asked }
     }
 
     /// Sets more aside for a request that runs, in every meter or in none. What it lacks is answered as
@@ -446,7 +508,7 @@ impl Holder {
                 let available = held.slice.granted - held.slice.bound() - self.earmarked(line.meter, line.window);
                 (!of_now || available < amount).then(|| {
                     let base = held.slice.bound() + self.earmarked(line.meter, line.window);
-                    Want { meter: line.meter, window: line.window, base, need: amount, more: amount }
+                    Want { meter: line.meter, window: line.window, base, need: amount, more: amount, rest: false }
                 })
             })
             .collect();
@@ -527,7 +589,12 @@ impl Holder {
                 slice.dirty = true;
             } else if held.view.hard && current && !tight && flow > 0 && available < flow {
                 let base = slice.bound() + earmarked(slice.window);
-                wants.push(Want { meter: *id, window: slice.window, base, need: 0, more: flow.saturating_mul(2) });
+                let more = flow.saturating_mul(2);
+                wants.push(Want { meter: *id, window: slice.window, base, need: 0, more, rest: false });
+                held.unsure = true;
+            } else if held.unsure && !awaited {
+                let base = slice.bound();
+                wants.push(Want { meter: *id, window: slice.window, base, need: 0, more: 0, rest: false });
             }
             for slice in &mut held.old {
                 let available = slice.granted - slice.bound();
@@ -550,7 +617,10 @@ impl Holder {
     /// Whether slices are held that are to go back once the traffic has ended.
     pub fn lingers(&self) -> bool {
         self.meters.values().any(|held| {
-            held.slice.dirty || held.slice.granted > held.slice.bound() || held.old.iter().any(|slice| slice.dirty)
+            held.unsure
+                || held.slice.dirty
+                || held.slice.granted > held.slice.bound()
+                || held.old.iter().any(|slice| slice.dirty)
         })
     }
 

@@ -189,6 +189,15 @@ impl Meter {
         holding.lacks(least) == 0
     }
 
+    /// Hands out all that is free, up to a running total.
+    pub fn grant_rest(&mut self, holding: &mut Holding, most: i64, now: Millis) {
+        let lacks = holding.lacks(most);
+        let given = lacks.min(self.free(now).max(0));
+        if given > 0 {
+            self.held += holding.raise_to(most - (lacks - given));
+        }
+    }
+
     /// Takes a session's running totals. Old news changes nothing.
     pub fn report(&mut self, holding: &mut Holding, used: i64, returned: i64, in_window: bool) {
         let before = *holding;

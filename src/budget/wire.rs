@@ -38,6 +38,9 @@ pub struct Want {
     pub need: i64,
     /// Welcome beyond that; at least `need`.
     pub more: i64,
+    /// What is left will do, up to `more`: nobody else is waited for any longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rest: bool,
 }
 
 /// What a session has used and given back; goes only with the batch that has the events.

@@ -5,8 +5,8 @@ import { instance, noteTrap, ready } from "./instance.mjs";
 import { commit, lookUp, noteIfLong, refresh } from "./stores.mjs";
 import { stream } from "./stream.mjs";
 
-// A request that waits for its budget asks about six times.
-const MOST_ROUNDS = 30;
+// A request that waits for its budget, or for answers to another's questions, comes back every 20 to 200 ms.
+const MOST_ROUNDS = 200;
 const ANSWER = "A".charCodeAt(0);
 const utf8 = new TextDecoder();
 

@@ -5,7 +5,7 @@ use crate::{
     budget::{
         AccountKind, AccountRef, Unit,
         estimate::{Bounds, Calibration},
-        holder::{Amounts, Reservation},
+        holder::{Amounts, Range, Reservation},
         wire::MeterView,
     },
     catalog::{Endpoint, Pricing},
@@ -17,8 +17,10 @@ use crate::{
 
 /// Least part of an answer by which a running stream's share grows, in tokens.
 const STEP: u64 = 256;
-/// So many tokens before its share is used up, a stream asks for more.
-const AHEAD: u64 = 128;
+/// Tokens by which a count from bytes may be wrong in a short answer.
+const SLACK: u64 = 128;
+/// An answer shorter than this is of no use to anybody.
+const SHORTEST: u64 = 16;
 
 /// What was set aside for a request.
 #[derive(Clone, Debug, Default)]
@@ -58,27 +60,48 @@ fn amounts(prices: &[Pricing], prompt: u64, completion: u64) -> Amounts {
 }
 
 /// The least and the most that a request of these bounds takes.
-pub(super) fn range(prices: &[Pricing], bounds: Bounds) -> (Amounts, Amounts) {
-    (amounts(prices, bounds.prompt, bounds.likely), amounts(prices, bounds.prompt, bounds.most))
+pub(super) fn range(prices: &[Pricing], bounds: Bounds, choices: u64) -> Range {
+    let of = |completion| amounts(prices, bounds.prompt, completion);
+    let floor = bounds.likely.min(SHORTEST * choices.max(1));
+    Range { floor: of(floor), least: of(bounds.likely), most: of(bounds.most) }
+}
+
+/// The longest answer that so much covers.
+fn covered(prices: &[Pricing], bounds: Bounds, held: Amounts) -> u64 {
+    let fits = |completion| {
+        let need = amounts(prices, bounds.prompt, completion);
+        need.usd <= held.usd && need.tokens <= held.tokens
+    };
+    // By halves: prices may depend on the number of tokens.
+    let (mut low, mut high) = (0, bounds.most);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
 }
 
 impl Admitted {
     pub(super) fn new(reservation: Reservation, bounds: Bounds, prices: Vec<Pricing>, choices: u64) -> Self {
-        let covered = if reservation.full { bounds.most } else { bounds.likely };
+        let covered = if reservation.full { bounds.most } else { covered(&prices, bounds, reservation.held) };
         Self { reservation, bounds, prices, choices: choices.max(1), covered, asked_more: false }
     }
 
-    /// The longest answer to ask a provider for, where less was set aside than the client wants. A
-    /// stream is not cut short beforehand: its share grows while it runs.
-    pub(super) fn clamp(&self, stream: bool) -> Option<u64> {
-        let whole = self.reservation.is_empty() || self.reservation.full || stream;
+    /// The longest answer to ask a provider for, where less was set aside than the client wants.
+    pub(super) fn clamp(&self) -> Option<u64> {
+        let whole = self.reservation.is_empty() || self.reservation.full;
         (!whole).then(|| (self.covered / self.choices).max(1))
     }
 
-    /// What has to be set aside beyond this, for a stream that has written so many tokens.
+    /// What has to be set aside beyond this, for a stream that has written so many tokens: one whose
+    /// provider does not keep to the longest answer it was asked for.
     pub(super) fn lacks(&self, written: u64) -> Option<Amounts> {
         let whole = self.reservation.is_empty() || self.reservation.full || self.covered >= self.bounds.most;
-        if whole || written + AHEAD < self.covered {
+        if whole || written < self.covered {
             return None;
         }
         let (now, then) =
@@ -96,9 +119,9 @@ impl Admitted {
         (self.bounds.likely / 2).max(STEP)
     }
 
-    /// Nothing of the share is left, or nearly so.
+    /// Its share is used up for certain, however roughly its tokens are counted.
     pub(super) fn used_up(&self, written: u64) -> bool {
-        written + AHEAD / 4 >= self.covered
+        written > self.covered + self.covered / 2 + SLACK
     }
 }
 

@@ -142,9 +142,9 @@ impl Relay {
         }
     }
 
-    /// Completion tokens so far, from what was written: rather too many than too few.
+    /// Completion tokens so far, roughly.
     pub fn written(&self) -> u64 {
-        (self.content_bytes / 3) as u64
+        estimate_tokens(self.content_bytes)
     }
 
     /// What the end is to be written with: known in full only then.

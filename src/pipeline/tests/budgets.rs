@@ -216,7 +216,7 @@ fn the_longest_answer_is_what_the_budget_covers() {
 
 #[test]
 fn a_stream_grows_its_share_and_ends_when_it_cannot() {
-    for (limit, whole) in [(20_000_000_i64, true), (5_000_000, false)] {
+    for (limit, whole) in [(20_000_000_i64, true), (3_000_000, false)] {
         let long: String = "x".repeat(600);
         let mut chunks = vec![role()];
         chunks.extend((0..10).map(|_| chunk(json!({ "content": long }), None)));
@@ -228,7 +228,8 @@ fn a_stream_grows_its_share_and_ends_when_it_cannot() {
         let account = world.budget(Unit::Usd, limit);
         world.gateway.known.forget();
         let got = world.ask(&body(json!({ "stream": true })));
-        assert!(world.sent.last().unwrap().body.get("max_tokens").is_none());
+        // It is asked for less than that, and does not keep to it.
+        assert!(world.sent.last().unwrap().body["max_tokens"].as_u64().unwrap() < 1_000);
         let reasons: Vec<Value> =
             got.chunks().iter().map(|chunk| chunk["choices"][0]["finish_reason"].clone()).collect();
         assert!(reasons.contains(&json!(if whole { "stop" } else { "length" })), "{reasons:?}");
