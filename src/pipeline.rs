@@ -9,6 +9,7 @@
 //! the former gave, so none can be left out. Nothing here decides: the modules it calls do.
 
 mod admission;
+mod loops;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,9 +20,10 @@ use crate::{
     admin::wants_numeric_code,
     auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey, presented},
     budget::{
-        AccountRef, MeterId, Unit,
+        AccountKind, AccountRef, MeterId, Unit,
         estimate::Calibration,
         holder::{Amounts, Holder, Reserve, Standing, Used},
+        policy::Policy,
         wire::{self, Total, Want},
     },
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
@@ -43,6 +45,7 @@ use crate::{
 };
 
 use admission::Admitted;
+use loops::Loops;
 
 /// What a request says of itself beside its body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,6 +180,7 @@ struct Exchange {
     /// The account was told that it runs.
     told: bool,
     estimated_prompt: u64,
+    policy: Rc<Policy>,
     bytes: usize,
     admitted: Admitted,
     accounts: Vec<AccountRef>,
@@ -233,6 +237,7 @@ pub struct Gateway {
     claims: BTreeMap<u32, (Wanted, Millis)>,
     /// Claims whose requests have ended.
     finished: Vec<Finished>,
+    loops: Loops,
 }
 
 /// A request that was served, or not: kept as it is until a batch is made of it. Its event is written
@@ -282,6 +287,7 @@ impl Gateway {
             calibration: Calibration::default(),
             claims: BTreeMap::new(),
             finished: Vec::new(),
+            loops: Loops::default(),
         }
     }
 
@@ -330,6 +336,7 @@ impl Gateway {
             Ok(meters) => meters,
             Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
         };
+        self.refuse_loops(&accounts, body, ticket, now)?;
         let mut targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
         let admitted = match self.admit(&principal, &call, &mut targets, &meters, ticket, now)? {
             Ok(admitted) => admitted,
@@ -440,7 +447,8 @@ impl Gateway {
         now: Millis,
     ) -> Result<Result<u32, Effect>> {
         let key = principal.key();
-        if head.idempotency_key.is_empty() && key.dedupe_window_s == 0 {
+        let window_s = u32::from(key.dedupe_window_s).max(self.known.holder.policy().dedupe_window_s);
+        if head.idempotency_key.is_empty() && window_s == 0 {
             return Ok(Ok(ticket));
         }
         if let Some((wanted, _)) = self.claims.get(&ticket) {
@@ -473,7 +481,6 @@ impl Gateway {
         let api_key = presented_key(head)?;
         let rng = &mut self.rng;
         let owner = || format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
-        let window_s = u32::from(key.dedupe_window_s);
         let wanted = idempotency::wanted(&key.account, api_key.expose(), head.idempotency_key, window_s, body, owner)?;
         let Some(wanted) = wanted else { return Ok(Ok(ticket)) };
         let ticket = if ticket == 0 { self.known.holder.ticket(now) } else { ticket };
@@ -496,7 +503,21 @@ impl Gateway {
     fn charged(&self, principal: &Principal, head: &Head<'_>, call: &Call<'_>) -> Vec<AccountRef> {
         let session = call.session_id.as_deref().unwrap_or(head.session_id);
         let session = Some(session).filter(|session| !session.is_empty());
-        admission::charged(principal, call.user.as_deref(), session, &call.tags, |kind| self.known.holder.tracks(kind))
+        let holder = &self.known.holder;
+        let tracks =
+            |kind| holder.tracks(kind) || kind == AccountKind::Session && holder.policy().loop_detection.is_some();
+        admission::charged(principal, call.user.as_deref(), session, &call.tags, tracks)
+    }
+
+    /// Refuses a session that repeats itself, where the organization wants that.
+    fn refuse_loops(&mut self, accounts: &[AccountRef], body: &[u8], ticket: u32, now: Millis) -> Result<()> {
+        let Some(rule) = self.known.holder.policy().loop_detection else { return Ok(()) };
+        // A request that has waited for its budget was counted when it came.
+        let session = accounts.iter().find(|account| account.kind == AccountKind::Session).filter(|_| ticket == 0);
+        match session {
+            Some(session) if self.loops.repeats(&session.id, body, rule, now) => Err(admission::looping(rule)),
+            _ => Ok(()),
+        }
     }
 
     /// The meters of these accounts, or what has to be asked first.
@@ -534,7 +555,8 @@ impl Gateway {
         }
         let holder = &mut self.known.holder;
         let in_dollars = |id: &MeterId| holder.view(*id).is_some_and(|view| view.unit == Unit::Usd && view.hard);
-        if !principal.key().allow_unpriced && meters.iter().any(in_dollars) {
+        let allowed = principal.key().allow_unpriced || holder.policy().allow_unpriced;
+        if !allowed && meters.iter().any(in_dollars) {
             let names = || call.models.clone();
             targets.retain(|target| target.endpoint().is_some_and(|endpoint| endpoint.pricing.is_some()));
             if targets.is_empty() {
@@ -545,12 +567,13 @@ impl Gateway {
         let bounds = admission::bounds(&self.calibration, call, endpoints());
         let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
         let models: Vec<&str> = endpoints().map(|(model, _)| model).collect();
-        let range = admission::range(&prices, bounds, call.choices);
+        let policy = Rc::clone(self.known.holder.policy());
+        let range = admission::range(&prices, &policy, bounds, call.choices);
         let org = &principal.key().org;
         let unreachable = self.known.unreachable(org, now).map(str::to_owned);
         let holder = &mut self.known.holder;
         match holder.reserve(&mut ticket, meters, &models, range, unreachable.is_some(), now) {
-            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, call.choices))),
+            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, policy, call.choices))),
             Reserve::Refused(view) => match unreachable {
                 Some(why) => Err(Error::store("account", why)),
                 None => Err(admission::refused(&view, range.least, now)),
@@ -601,6 +624,7 @@ impl Gateway {
             numeric_code: wants_numeric_code(head.user_agent),
             told: false,
             estimated_prompt: estimate_tokens(call.bytes),
+            policy: Rc::clone(self.known.holder.policy()),
             bytes: call.bytes,
             admitted,
             accounts,
@@ -1082,6 +1106,7 @@ impl Exchange {
             model: target.map_or_else(String::new, |t| t.model.model.id.clone()),
             provider: target.map_or_else(String::new, |t| t.provider.row.name.clone()),
             pricing: target.and_then(|t| t.endpoint()?.pricing.clone()),
+            policy: Rc::clone(&self.policy),
             estimated_prompt: self.estimated_prompt,
             created: self.started.seconds(),
             metadata: None,
@@ -1217,6 +1242,7 @@ impl Exchange {
             tokens: facts.usage.tokens,
             estimated: facts.usage.estimated || outcome == Outcome::Lost,
             cost_nano: cost.map(|c| c.total).filter(|_| served),
+            provider_cost_nano: cost.filter(|c| served && c.provider != c.total).map(|c| c.provider),
             prompt_cost_nano: cost.map(|c| c.prompt).filter(|_| served),
             completion_cost_nano: cost.map(|c| c.completion).filter(|_| served),
             cache_discount_nano: cost.map(|c| c.cache_discount).filter(|_| served),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::body::{BudgetBody, field_of};
 pub(super) use self::body::{check_model, check_name, with_model};
-use super::{commit::LOST_AFTER_MS, keys, terms};
+use super::{commit::LOST_AFTER_MS, credits, keys, terms};
 use crate::{
     DEFAULT_ORG,
     admin::{body::parse, query},
@@ -172,7 +172,11 @@ fn delete(sql: &dyn Sql, id: &str, now: Millis) -> Result<Value> {
 
 fn forgive(sql: &dyn Sql, id: &str, now: Millis) -> Result<Value> {
     let Meter { id: number, terms, .. } = by_id(sql, id, now)?;
+    let balance = credits::held(sql)?;
     let amount = book::forgive(sql, number, now.plus(-LOST_AFTER_MS))?;
+    if terms.name == credits::METER {
+        credits::forgiven(sql, balance, amount, now)?;
+    }
     changed(sql, &terms.account, now)?;
     let row = row(sql, &by_id(sql, id, now)?, now)?;
     Ok(json!({ "data": row, "forgiven": terms::show(terms.unit, amount) }))

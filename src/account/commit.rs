@@ -13,13 +13,10 @@
 
 use serde_json::Value;
 
-use super::{claims, key_usage, keys};
+use super::{alerts, claims, credits, gathered, key_usage, keys, ledger::UsageLine, organization, rotation};
 use crate::{
     auth::KeyRecord,
-    budget::{
-        book::{self, Crossed},
-        wire::Told,
-    },
+    budget::{AccountKind, book, wire::Told},
     error::{Error, Result},
     metering::{ALIVE_EVERY_MS, CommitReply, CommitRequest},
     ports::{Sql, SqlError},
@@ -51,8 +48,12 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Takes a batch and answers what the isolate has to know.
 pub fn commit(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<CommitReply> {
-    let _crossed = if request.seq > 0 { take(sql, request, now)? } else { Vec::new() };
+    let balance = credits::held(sql)?;
+    if request.seq > 0 {
+        take(sql, request, now)?;
+    }
     let told = tell(sql, request, now)?;
+    credits::moved(sql, balance, now)?;
     let mut records = std::collections::HashMap::new();
     for hash in &request.keys {
         records.insert(hash.clone(), keys::record(sql, hash)?);
@@ -80,8 +81,14 @@ fn tell(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Option<To
     if !ask.wants.is_empty() {
         seen(sql, &request.session, now)?;
     }
-    let told = (!ask.is_empty()).then(|| book::tell(sql, &request.session, &ask, now));
-    told.transpose()
+    if ask.is_empty() {
+        return Ok(None);
+    }
+    let mut told = book::tell(sql, &request.session, &ask, now)?;
+    for charged in told.accounts.iter_mut().filter(|charged| charged.account.kind == AccountKind::Organization) {
+        charged.policy = Some(organization::policy(sql)?);
+    }
+    Ok(Some(told))
 }
 
 /// The session lives.
@@ -93,7 +100,7 @@ fn seen(sql: &dyn Sql, session: &str, now: Millis) -> Result<()> {
     Ok(())
 }
 
-fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Crossed>> {
+fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
     let session = request.session.as_str();
     let seq = i64::try_from(request.seq).map_err(|_| Error::internal("a batch number out of range"))?;
     seen(sql, session, now)?;
@@ -102,7 +109,7 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Cross
         &[session.into(), seq.into()],
     )?;
     if new.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     for event in &request.open {
         let text = serde_json::to_string(event).unwrap_or_default();
@@ -126,7 +133,23 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Vec<Cross
     for finished in &request.finished {
         claims::finish(sql, finished)?;
     }
-    Ok(book::report(sql, session, &request.totals, now)?.crossed)
+    for crossed in book::report(sql, session, &request.totals, now)?.crossed {
+        alerts::enqueue(sql, &crossed, now)?;
+    }
+    if !request.usage.is_empty() {
+        let lines = request.usage.iter().map(|usage| {
+            Ok(UsageLine {
+                workspace: usage.workspace.clone(),
+                key: rotation::account_of(sql, &usage.hash)?,
+                provider: usage.provider.clone(),
+                charged_nano: usage.nano,
+                provider_nano: usage.provider_nano,
+            })
+        });
+        gathered::usage(sql, &lines.collect::<Result<Vec<_>>>()?, now)?;
+        alerts::check_balance(sql, now)?;
+    }
+    Ok(())
 }
 
 /// Turns the running generations of dead isolates into events, and forgets old sessions.
@@ -143,7 +166,9 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     }
     book::release_slots(sql, Millis(dead))?;
     let old = now.plus(-FORGET_AFTER_MS).0;
+    let balance = credits::held(sql)?;
     book::write_off(sql, Millis(old))?;
+    credits::written_off(sql, balance, now)?;
     claims::forget(sql, now)?;
     sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;
     sql.run("DELETE FROM sessions WHERE seen < ?1", &[old.into()])?;
@@ -236,8 +261,7 @@ mod tests {
     fn account() -> Memory {
         let sql = Memory::new();
         for _ in 0..2 {
-            keys::migrate(&sql).unwrap();
-            migrate(&sql).unwrap();
+            crate::account::migrate(&sql).unwrap();
         }
         sql
     }
@@ -263,7 +287,15 @@ mod tests {
         CommitRequest {
             session: session.to_owned(),
             seq,
-            usage: vec![KeyUsage { hash: key(), nano: NanoUsd(7), requests: 1, at: NOON }],
+            usage: vec![KeyUsage {
+                hash: key(),
+                workspace: "default".to_owned(),
+                provider: "p".to_owned(),
+                nano: NanoUsd(7),
+                provider_nano: NanoUsd(7),
+                requests: 1,
+                at: NOON,
+            }],
             events: Some(RawValue::from_string(text).unwrap()),
             ..CommitRequest::default()
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, gathered,
     ledger::{self, Kind, MOST, Standing},
     organization,
 };
@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     ids::hex,
     money::NanoUsd,
-    ports::{AdminRequest, Sql},
+    ports::{AdminRequest, Sql, SqlError, int},
     time::Millis,
 };
 
@@ -111,6 +111,45 @@ pub(super) fn refill(sql: &dyn Sql, now: Millis) -> Result<()> {
         Terms { hard: prepaid, exact: prepaid, ..Terms::budget(account, METER, Unit::Usd, Period::Lifetime, limit) };
     if known.is_none_or(|meter| meter.terms != terms) {
         book::define(sql, &terms)?;
+    }
+    Ok(())
+}
+
+/// What is held of the balance now; `None` where there is no meter of it.
+pub(super) fn held(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    let account = organization::account().to_string();
+    let rows = sql.run("SELECT held FROM meters WHERE account = ?1 AND name = ?2", &[account.into(), METER.into()])?;
+    Ok(rows.first().map(|row| int(row, "held")))
+}
+
+/// Lets the ledger follow what has been set aside or given back since [`held`].
+pub(super) fn moved(sql: &dyn Sql, before: Option<i64>, now: Millis) -> Result<()> {
+    match (before, held(sql)?) {
+        (Some(before), Some(after)) if before != after => gathered::hold(sql, after - before, now),
+        _ => Ok(()),
+    }
+}
+
+/// The same where what was held of it was written off.
+pub(super) fn written_off(sql: &dyn Sql, before: Option<i64>, now: Millis) -> Result<()> {
+    match (before, held(sql)?) {
+        (Some(before), Some(after)) if before != after => {
+            gathered::flush(sql)?;
+            ledger::write_off(sql, &format!("write-off {}", now.0), before - after, now)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same where what dead isolates held was given back: `amount` in all, of which some had been
+/// written off.
+pub(super) fn forgiven(sql: &dyn Sql, before: Option<i64>, amount: i64, now: Millis) -> Result<()> {
+    let released = before.unwrap_or_default() - held(sql)?.unwrap_or_default();
+    moved(sql, before, now)?;
+    if amount > released {
+        gathered::flush(sql)?;
+        ledger::forgive(sql, &format!("forgive {}", now.0), amount - released, now)?;
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Counts generations.
 pub fn add_usage(sql: &dyn Sql, uses: &[KeyUsage]) -> Result<()> {
-    for KeyUsage { hash, nano, requests, at } in uses {
+    for KeyUsage { hash, nano, requests, at, .. } in uses {
         let account = rotation::account_of(sql, hash)?;
         sql.run(
             "INSERT INTO key_usage (hash, day, nano, requests) VALUES (?1, ?2, ?3, ?4)

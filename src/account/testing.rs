@@ -133,7 +133,9 @@ impl Account {
     /// Usage of a key as its figures count it.
     pub(super) fn used(&self, hash: &KeyHash, usd: f64, at: Millis) {
         let nano = NanoUsd::from_usd(usd).unwrap();
-        add_usage(&self.sql, &[KeyUsage { hash: hash.clone(), nano, requests: 1, at }]).unwrap();
+        let (workspace, provider) = ("default".to_owned(), "p".to_owned());
+        let usage = KeyUsage { hash: hash.clone(), workspace, provider, nano, provider_nano: nano, requests: 1, at };
+        add_usage(&self.sql, &[usage]).unwrap();
     }
 
     /// An isolate takes `hold` of the first meter of an account and uses `spend` of it.

@@ -192,7 +192,7 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
         }
         let tracks = if account.kind == AccountKind::Organization { tracks(sql)? } else { Vec::new() };
         let stopped = stopped(sql, account)?.is_some();
-        told.accounts.push(Charged { account: account.clone(), meters: ids, stopped, tracks });
+        told.accounts.push(Charged { account: account.clone(), meters: ids, stopped, policy: None, tracks });
     }
     for want in &ask.wants {
         let Some(mut meter) = load(sql, want.meter, now)? else {

@@ -6,10 +6,11 @@
 //! answer from each other. Slices follow the traffic of the last seconds, shrink with what is left of
 //! the budget (the account sees to that), and go back when the traffic ends.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use super::{
     AccountKind, AccountRef, MeterId, Unit,
+    policy::Policy,
     wire::{MeterView, Told, Total, Want},
 };
 use crate::time::Millis;
@@ -219,6 +220,7 @@ pub struct Holder {
     /// Revisions at which accounts were changed: older news of them counts no more.
     changed: HashMap<AccountRef, u64>,
     tracks: Vec<AccountKind>,
+    policy: Rc<Policy>,
     meters: HashMap<MeterId, Held>,
     tickets: HashMap<u32, Ticket>,
     next_ticket: u32,
@@ -230,6 +232,11 @@ impl Holder {
     /// Whether requests are charged to accounts of this kind, which they name themselves.
     pub fn tracks(&self, kind: AccountKind) -> bool {
         self.tracks.contains(&kind)
+    }
+
+    /// The organization's rules.
+    pub fn policy(&self) -> &Rc<Policy> {
+        &self.policy
     }
 
     /// The meters of these accounts.
@@ -285,6 +292,7 @@ impl Holder {
             }
             if charged.account.kind == AccountKind::Organization {
                 self.tracks = charged.tracks;
+                self.policy = Rc::new(charged.policy.unwrap_or_default());
             }
             if self.accounts.len() >= CAPACITY {
                 self.accounts.clear();

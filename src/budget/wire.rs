@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountKind, AccountRef, MeterId, Unit};
+use super::{AccountKind, AccountRef, MeterId, Unit, policy::Policy};
 use crate::time::Millis;
 
 /// A question: may be asked at any time and any number of times.
@@ -80,6 +80,9 @@ pub struct Charged {
     /// Nothing is served for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// Of an organization: its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// Of an organization: the kinds below it that have meters at all, so that nobody asks for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracks: Vec<AccountKind>,

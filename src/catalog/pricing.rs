@@ -129,6 +129,8 @@ pub struct CostBreakdown {
     pub total: NanoUsd,
     /// What the provider's cache saved (or, negative, cost) against plain prompt tokens.
     pub cache_discount: NanoUsd,
+    /// What the provider is owed: `total` before the organization's margin and fee.
+    pub provider: NanoUsd,
 }
 
 impl Pricing {
@@ -192,6 +194,7 @@ impl Pricing {
             completion: NanoUsd::from_pico_rounded_up(completion),
             total: NanoUsd::from_pico_rounded_up(prompt.saturating_add(completion)),
             cache_discount: discount,
+            provider: NanoUsd::from_pico_rounded_up(prompt.saturating_add(completion)),
         }
     }
 

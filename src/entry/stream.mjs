@@ -122,15 +122,15 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
     const look = (chunk) => {
       if (begun !== instance.life) throw new Error("the instance has changed");
       watch.chunks++;
-      return wasm.chunk(call.exchange, chunk, Date.now());
+      const out = wasm.chunk(call.exchange, chunk, Date.now());
+      if (out[0] === CUT) abort.abort();
+      return out;
     };
     // Asks for more of a budget, and says how the stream stands then.
     const more = async () => {
       const asks = wasm.more(call.exchange, Date.now());
       if (asks !== undefined) await lookUp(asks, env);
-      const stands = look(NOTHING)[0];
-      if (stands === CUT) abort.abort();
-      return stands;
+      return look(NOTHING)[0];
     };
     if (call.native) await relayNative(reader, client, writable, ended, watch, look, more);
     else await relayEdited(reader, held, writable, ended, watch, look, more);

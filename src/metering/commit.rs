@@ -87,8 +87,14 @@ pub struct CommitRequest {
 pub struct KeyUsage {
     /// The key.
     pub hash: KeyHash,
-    /// Its spend.
+    /// Its workspace then.
+    pub workspace: String,
+    /// Who served it.
+    pub provider: String,
+    /// What it is charged.
     pub nano: NanoUsd,
+    /// What the provider is owed.
+    pub provider_nano: NanoUsd,
     /// Its generations.
     pub requests: u64,
     /// When the last of them began.
@@ -242,13 +248,26 @@ fn append(list: &mut String, event: &UsageEvent) {
 /// Adds an event to what its key has used.
 fn add(usage: &mut Vec<KeyUsage>, event: &UsageEvent) {
     let nano = event.cost_nano.unwrap_or_default();
-    match usage.iter_mut().find(|usage| usage.hash == event.key_hash) {
+    let provider_nano = event.provider_cost_nano.or(event.cost_nano).unwrap_or_default();
+    let same = |usage: &&mut KeyUsage| {
+        usage.hash == event.key_hash && usage.provider == event.provider && usage.workspace == event.workspace_id
+    };
+    match usage.iter_mut().find(same) {
         Some(usage) => {
             usage.nano = usage.nano.plus(nano);
+            usage.provider_nano = usage.provider_nano.plus(provider_nano);
             usage.requests += 1;
             usage.at = usage.at.max(event.created_at);
         }
-        None => usage.push(KeyUsage { hash: event.key_hash.clone(), nano, requests: 1, at: event.created_at }),
+        None => usage.push(KeyUsage {
+            hash: event.key_hash.clone(),
+            workspace: event.workspace_id.clone(),
+            provider: event.provider.clone(),
+            nano,
+            provider_nano,
+            requests: 1,
+            at: event.created_at,
+        }),
     }
 }
 

@@ -100,6 +100,9 @@ pub struct UsageEvent {
     /// What it costs; `None` where the endpoint has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<NanoUsd>,
+    /// What the provider is owed for it by its list prices; absent where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_cost_nano: Option<NanoUsd>,
     /// Of that, the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cost_nano: Option<NanoUsd>,

@@ -1,11 +1,14 @@
 //! Step 4: what a request may cost, set aside from every meter it is charged to, before it is made.
 
+use std::rc::Rc;
+
 use crate::{
     auth::Principal,
     budget::{
         AccountKind, AccountRef, Unit,
         estimate::{Bounds, Calibration},
         holder::{Amounts, Range, Reservation},
+        policy::{LoopDetection, Policy},
         wire::MeterView,
     },
     catalog::{Endpoint, Pricing},
@@ -28,6 +31,7 @@ pub(super) struct Admitted {
     pub reservation: Reservation,
     bounds: Bounds,
     prices: Vec<Pricing>,
+    policy: Rc<Policy>,
     choices: u64,
     /// Completion tokens that the reservation covers.
     covered: u64,
@@ -53,23 +57,23 @@ pub(super) fn bounds<'e>(
 }
 
 /// The most that so many tokens cost at any of these prices.
-fn amounts(prices: &[Pricing], prompt: u64, completion: u64) -> Amounts {
-    let usd = prices.iter().map(|pricing| pricing.most(prompt, completion)).max().unwrap_or_default();
+fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64) -> Amounts {
+    let usd = prices.iter().map(|pricing| policy.charge(pricing.most(prompt, completion))).max().unwrap_or_default();
     let tokens = i64::try_from(prompt.saturating_add(completion)).unwrap_or(i64::MAX);
     Amounts { usd: usd.0, tokens }
 }
 
 /// The least and the most that a request of these bounds takes.
-pub(super) fn range(prices: &[Pricing], bounds: Bounds, choices: u64) -> Range {
-    let of = |completion| amounts(prices, bounds.prompt, completion);
+pub(super) fn range(prices: &[Pricing], policy: &Policy, bounds: Bounds, choices: u64) -> Range {
+    let of = |completion| amounts(prices, policy, bounds.prompt, completion);
     let floor = bounds.likely.min(SHORTEST * choices.max(1));
     Range { floor: of(floor), least: of(bounds.likely), most: of(bounds.most) }
 }
 
 /// The longest answer that so much covers.
-fn covered(prices: &[Pricing], bounds: Bounds, held: Amounts) -> u64 {
+fn covered(prices: &[Pricing], policy: &Policy, bounds: Bounds, held: Amounts) -> u64 {
     let fits = |completion| {
-        let need = amounts(prices, bounds.prompt, completion);
+        let need = amounts(prices, policy, bounds.prompt, completion);
         need.usd <= held.usd && need.tokens <= held.tokens
     };
     // By halves: prices may depend on the number of tokens.
@@ -86,9 +90,15 @@ fn covered(prices: &[Pricing], bounds: Bounds, held: Amounts) -> u64 {
 }
 
 impl Admitted {
-    pub(super) fn new(reservation: Reservation, bounds: Bounds, prices: Vec<Pricing>, choices: u64) -> Self {
-        let covered = if reservation.full { bounds.most } else { covered(&prices, bounds, reservation.held) };
-        Self { reservation, bounds, prices, choices: choices.max(1), covered, asked_more: false }
+    pub(super) fn new(
+        reservation: Reservation,
+        bounds: Bounds,
+        prices: Vec<Pricing>,
+        policy: Rc<Policy>,
+        choices: u64,
+    ) -> Self {
+        let covered = if reservation.full { bounds.most } else { covered(&prices, &policy, bounds, reservation.held) };
+        Self { reservation, bounds, prices, policy, choices: choices.max(1), covered, asked_more: false }
     }
 
     /// The longest answer to ask a provider for, where less was set aside than the client wants.
@@ -104,8 +114,8 @@ impl Admitted {
         if whole || written < self.covered {
             return None;
         }
-        let (now, then) =
-            (amounts(&self.prices, 0, self.covered), amounts(&self.prices, 0, self.covered + self.step()));
+        let of = |completion| amounts(&self.prices, &self.policy, 0, completion);
+        let (now, then) = (of(self.covered), of(self.covered + self.step()));
         Some(Amounts { usd: then.usd - now.usd, tokens: then.tokens - now.tokens })
     }
 
@@ -236,4 +246,13 @@ pub(super) fn unpriced(models: &[String]) -> Error {
         models.join(", ")
     );
     Error::new(ErrorKind::InvalidRequest, message).param("model").code("model_unpriced")
+}
+
+/// 400: a session goes round in circles.
+pub(super) fn looping(rule: LoopDetection) -> Error {
+    let message = format!(
+        "This session has sent the same request {} times within {} seconds: it seems to go round in circles. Change the request, or wait.",
+        rule.repeats, rule.window_s
+    );
+    Error::new(ErrorKind::InvalidRequest, message).param("session_id").code("loop_detected")
 }

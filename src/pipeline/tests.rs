@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::framing::edit::apply;
 use crate::{
-    account::{commit as account, keys},
+    account::{Context, commit as account, keys},
     catalog::{
         credential::Credential,
         snapshot::{PROVIDERS_KEY, model_key},
     },
     money::NanoUsd,
-    ports::{AdminRequest, Sql},
+    ports::{AdminRequest, Command, Sql},
     testing::Memory,
 };
 
@@ -91,14 +91,14 @@ struct World {
     sent: Vec<Sent>,
     /// Everything that the account was told.
     told: String,
+    made: u8,
 }
 
 impl World {
     /// Four providers that serve `test/m` one after the other, `p1` cheapest; `p1` serves `test/other` too.
     fn new(key: Value) -> Self {
         let account = Memory::new();
-        keys::migrate(&account).unwrap();
-        account::migrate(&account).unwrap();
+        crate::account::migrate(&account).unwrap();
         let management_key = VirtualKey::generate(&[9; 48]).expose().to_owned();
         let master_key = BASE64.encode([5; 32]);
         let env = [("SLUICE_MANAGEMENT_KEY", &management_key), ("SLUICE_MASTER_KEY", &master_key)];
@@ -117,6 +117,7 @@ impl World {
             answer: Vec::new(),
             sent: Vec::new(),
             told: String::new(),
+            made: 0,
         };
         let made = world.manage("POST", "/keys", key);
         made["key"].as_str().unwrap().clone_into(&mut world.key);
@@ -153,10 +154,20 @@ impl World {
             method: method.to_owned(),
             path: path.to_owned(),
             query: Vec::new(),
-            body: Some(body),
+            body: (!body.is_null()).then_some(body),
             actor,
         };
-        keys::handle(&self.account, &request, self.now, &[1; 48]).unwrap().body
+        let command = Command { request, idempotency_key: None };
+        self.made += 1;
+        let context = Context {
+            now: self.now,
+            random: [self.made; 48],
+            id: [self.made; 12],
+            secret_nonce: [1; 12],
+            receipt_nonce: [2; 12],
+            master: MasterKey::parse(&BASE64.encode([5; 32])),
+        };
+        crate::account::handle(&self.account, &command, &context).unwrap().answer.body
     }
 
     fn hash(&self) -> KeyHash {
@@ -297,7 +308,7 @@ impl World {
             progress.push(self.gateway.chunk(number, chunk.as_bytes(), self.now, &mut out));
             match progress.last() {
                 Some(Progress::Failed) => return Ok(self.gateway.stream_failed(number, self.now)),
-                Some(Progress::Ended) => break,
+                Some(Progress::Ended | Progress::Cut) => break,
                 Some(Progress::Short) => {
                     let asks = self.gateway.more(number, self.now);
                     self.look_up(asks);

@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt::Write};
 use serde_json::{Value as Tree, json};
 
 use super::error::{ProviderError, from_value};
+use std::rc::Rc;
+
 use crate::{
+    budget::Policy,
     catalog::{CostBreakdown, Pricing, Tokens},
     framing::{
         edit::{Edit, ObjectEdits},
@@ -28,6 +31,8 @@ pub struct Finish {
     pub provider: String,
     /// The prices in force; `None` where there are none.
     pub pricing: Option<Pricing>,
+    /// What is charged on top of them.
+    pub policy: Rc<Policy>,
     /// What the prompt may have been, in tokens, if the provider does not say.
     pub estimated_prompt: u64,
     /// When the request came, in Unix seconds: `created`, where the provider does not say.
@@ -37,6 +42,12 @@ pub struct Finish {
 }
 
 impl Finish {
+    /// What so many tokens cost the client.
+    pub(super) fn cost(&self, tokens: &Tokens) -> Option<CostBreakdown> {
+        let cost = self.pricing.as_ref()?.cost(tokens);
+        Some(CostBreakdown { total: self.policy.charge(cost.total), ..cost })
+    }
+
     /// Sets the names in an answer or a chunk of one.
     pub(super) fn name(&self, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
         changed.set("id", quote(&self.id));
@@ -122,7 +133,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
         estimated: true,
         provider_cost: None,
     });
-    let cost = finish.pricing.as_ref().map(|pricing| pricing.cost(&facts.usage.tokens));
+    let cost = finish.cost(&facts.usage.tokens);
 
     let mut changed = ObjectEdits::new(&object);
     finish.name(&object, &mut changed);
@@ -278,6 +289,7 @@ pub(super) mod tests {
 
     pub(crate) fn finish() -> Finish {
         Finish {
+            policy: Rc::default(),
             id: "gen-1-x".to_owned(),
             model: "a/b".to_owned(),
             provider: "P".to_owned(),

@@ -343,7 +343,7 @@ impl Relay {
             estimated: true,
             provider_cost: None,
         });
-        let cost = self.finish.pricing.as_ref().map(|pricing| pricing.cost(&self.facts.usage.tokens));
+        let cost = self.finish.cost(&self.facts.usage.tokens);
         if let Some((cause, error)) = &self.failure {
             let usage = usage_json(&self.facts.usage, cost.as_ref());
             out.extend_from_slice(&error_event(&self.finish, *cause, error, Some(&usage)));

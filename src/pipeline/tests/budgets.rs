@@ -257,3 +257,49 @@ fn with_traffic_flowing_nobody_is_asked() {
     }
     assert!(asked <= 10, "{asked} of 200");
 }
+
+#[test]
+fn margin_and_fee_are_charged_and_the_provider_is_owed_its_price() {
+    let mut world = world(answers(2));
+    let policy = json!({ "margin_percent": 10, "fee_per_request_usd": 0.000001 });
+    world.manage("PATCH", "/organization", policy);
+    let account = world.budget(Unit::Usd, 1_000_000_000);
+    let got = world.ask(&short());
+    assert_eq!(got.json()["usage"]["cost"], 0.000155);
+    let event = world.event();
+    assert_eq!((event.cost_nano, event.provider_cost_nano), (Some(NanoUsd(155_000)), Some(NanoUsd(140_000))));
+    world.settle_down();
+    assert_eq!(world.meter(&account, "limit").spent, 155_000);
+}
+
+#[test]
+fn prepaid_credits_are_spent_and_no_more_than_they_are() {
+    let mut world = world(answers(9));
+    world.manage("PATCH", "/organization", json!({ "prepaid": true }));
+    assert_eq!(world.ask(&short()).code(), (402, "credits_exhausted".to_owned()));
+    world.manage("POST", "/credits", json!({ "amount": 0.001, "reason": "test" }));
+    world.now = world.now.plus(10_000);
+    let mut served = 0;
+    while world.ask(&short()).status == 200 {
+        served += 1;
+        world.settle_down();
+    }
+    assert_eq!(served, 3);
+    let credits = world.manage("GET", "/credits", Value::Null)["data"].clone();
+    assert_eq!(
+        (&credits["total_credits"], &credits["total_usage"], &credits["held"]),
+        (&json!(0.001), &json!(0.00042), &json!(0.0))
+    );
+    let check = world.manage("GET", "/ledger/check", Value::Null);
+    assert_eq!(check["data"]["balanced"], true, "{check}");
+}
+
+#[test]
+fn a_session_that_goes_round_in_circles_is_refused() {
+    let mut world = world(answers(3));
+    world.manage("PATCH", "/organization", json!({ "loop_detection": { "repeats": 2, "window_s": 60 } }));
+    let step = body(json!({ "session_id": "run-1" }));
+    assert_eq!((world.ask(&step).status, world.ask(&step).status), (200, 200));
+    assert_eq!(world.ask(&step).code(), (400, "loop_detected".to_owned()));
+    assert_eq!(world.ask(&body(json!({ "session_id": "run-2" }))).status, 200);
+}
