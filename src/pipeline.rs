@@ -503,10 +503,7 @@ impl Gateway {
     fn charged(&self, principal: &Principal, head: &Head<'_>, call: &Call<'_>) -> Vec<AccountRef> {
         let session = call.session_id.as_deref().unwrap_or(head.session_id);
         let session = Some(session).filter(|session| !session.is_empty());
-        let holder = &self.known.holder;
-        let tracks =
-            |kind| holder.tracks(kind) || kind == AccountKind::Session && holder.policy().loop_detection.is_some();
-        admission::charged(principal, call.user.as_deref(), session, &call.tags, tracks)
+        admission::charged(principal, call.user.as_deref(), session, &call.tags)
     }
 
     /// Refuses a session that repeats itself, where the organization wants that.

@@ -239,10 +239,12 @@ impl Holder {
         &self.policy
     }
 
-    /// The meters of these accounts.
+    /// The meters of these accounts. Of those that requests name themselves, only the kinds count of
+    /// which the organization has any.
     pub fn standing(&self, accounts: &[AccountRef]) -> Standing {
+        let counts = |account: &&AccountRef| account.kind <= AccountKind::Key || self.tracks(account.kind);
         let unknown: Vec<AccountRef> =
-            accounts.iter().filter(|account| !self.accounts.contains_key(account)).cloned().collect();
+            accounts.iter().filter(counts).filter(|account| !self.accounts.contains_key(account)).cloned().collect();
         if !unknown.is_empty() {
             return Standing::Ask(unknown);
         }

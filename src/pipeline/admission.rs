@@ -141,11 +141,10 @@ pub(super) fn charged(
     user: Option<&str>,
     session: Option<&str>,
     tags: &[String],
-    tracks: impl Fn(AccountKind) -> bool,
 ) -> Vec<AccountRef> {
     let mut accounts = principal.key().accounts().to_vec();
     let mut add = |kind, id: Option<&str>| {
-        accounts.extend(id.filter(|id| tracks(kind) && *id != "*").map(|id| AccountRef::new(kind, id)));
+        accounts.extend(id.filter(|id| *id != "*").map(|id| AccountRef::new(kind, id)));
     };
     add(AccountKind::User, user);
     add(AccountKind::Session, session);
