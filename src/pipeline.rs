@@ -331,7 +331,8 @@ impl Gateway {
             Ok(ticket) => ticket,
             Err(effect) => return Ok(effect),
         };
-        let accounts = self.charged(&principal, head, &call);
+        let session = call.session_id.as_deref().or(Some(head.session_id)).filter(|id| !id.is_empty());
+        let accounts = admission::charged(&principal, call.user.as_deref(), session, &call.tags);
         let meters = match self.meters_of(&principal, &accounts, now)? {
             Ok(meters) => meters,
             Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
@@ -500,12 +501,6 @@ impl Gateway {
 
     // Step 4: admit. Nothing is served that no budget covers, or whose record could not be kept.
 
-    fn charged(&self, principal: &Principal, head: &Head<'_>, call: &Call<'_>) -> Vec<AccountRef> {
-        let session = call.session_id.as_deref().unwrap_or(head.session_id);
-        let session = Some(session).filter(|session| !session.is_empty());
-        admission::charged(principal, call.user.as_deref(), session, &call.tags)
-    }
-
     /// Refuses a session that repeats itself, where the organization wants that.
     fn refuse_loops(&mut self, accounts: &[AccountRef], body: &[u8], ticket: u32, now: Millis) -> Result<()> {
         let Some(rule) = self.known.holder.policy().loop_detection else { return Ok(()) };
@@ -575,18 +570,19 @@ impl Gateway {
                 Some(why) => Err(Error::store("account", why)),
                 None => Err(admission::refused(&view, range.least, now)),
             },
-            Reserve::Ask(wants, pause_ms) => match unreachable {
-                Some(why) => Err(Error::store("account", why)),
-                None => {
-                    // Nothing to ask: what was said a moment ago holds.
-                    let ask = wire::Ask { accounts: Vec::new(), wants };
-                    let asks = if ask.is_empty() { Vec::new() } else { vec![self.known.about_meters(org, ask)] };
-                    Ok(Err(Lookups { ticket, pause_ms, asks }))
+            Reserve::Ask(wants, pause_ms) => {
+                if let Some(why) = unreachable {
+                    return Err(Error::store("account", why));
                 }
-            },
+                // Nothing to ask: what was said a moment ago holds.
+                let ask = wire::Ask { accounts: Vec::new(), wants };
+                let asks = if ask.is_empty() { Vec::new() } else { vec![self.known.about_meters(org, ask)] };
+                Ok(Err(Lookups { ticket, pause_ms, asks }))
+            }
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what the former steps found, each named")]
     fn open(
         &mut self,
         head: &Head<'_>,

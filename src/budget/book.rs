@@ -471,3 +471,153 @@ fn note(told: &mut Told, meter: &Meter, holding: Holding, tight: Option<bool>, n
         tight,
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{budget::Unit, testing::Memory};
+
+    const KEY: &str = "key:k";
+
+    fn at(text: &str) -> Millis {
+        Millis::parse_iso(text).unwrap()
+    }
+
+    fn account(text: &str) -> AccountRef {
+        text.parse().unwrap()
+    }
+
+    fn book() -> Memory {
+        let sql = Memory::new();
+        migrate(&sql).unwrap();
+        sql.script("CREATE TABLE sessions (session TEXT PRIMARY KEY, seen INTEGER)");
+        sql
+    }
+
+    fn budget(period: Period, limit: i64) -> Terms {
+        Terms::budget(account(KEY), "b", Unit::Usd, period, limit)
+    }
+
+    fn meter_of(sql: &Memory, now: Millis) -> Meter {
+        of_account(sql, &account(KEY), now).unwrap().remove(0)
+    }
+
+    /// A session wants so much more than it has used; what it was handed out in all.
+    fn take(sql: &Memory, session: &str, window: u32, base: i64, need: i64, now: Millis) -> MeterView {
+        let meter = meter_of(sql, now).id;
+        let want = Want { meter, window, base, need, more: need, rest: false };
+        tell(sql, session, &Ask { accounts: Vec::new(), wants: vec![want] }, now).unwrap().meters.remove(0)
+    }
+
+    fn settle(sql: &Memory, session: &str, view: &MeterView, used: i64, returned: i64, now: Millis) -> Vec<Crossed> {
+        let total = Total { meter: view.id, window: view.window, used, returned };
+        report(sql, session, &[total], now).unwrap().crossed
+    }
+
+    #[test]
+    fn windows_start_again_at_their_ends_also_after_long_idling() {
+        for (period, last, first, much_later) in [
+            (Period::Daily, "2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00Z", "2028-02-29T12:00:00Z"),
+            (Period::Weekly, "2026-11-22T23:59:59.999Z", "2026-11-23T00:00:00Z", "2031-01-01T00:00:00Z"),
+            (Period::Monthly, "2028-02-29T23:59:59.999Z", "2028-03-01T00:00:00Z", "2030-12-31T23:59:59Z"),
+            (Period::Monthly, "2026-12-31T23:59:59.999Z", "2027-01-01T00:00:00Z", "2027-03-01T00:00:00Z"),
+        ] {
+            let (sql, last, first) = (book(), at(last), at(first));
+            define(&sql, &budget(period, 100)).unwrap();
+            let view = take(&sql, "s", 0, 0, 100, last);
+            assert_eq!((view.granted, view.until), (100, first), "{period:?}");
+            settle(&sql, "s", &view, 60, 0, last);
+            assert_eq!(take(&sql, "t", view.window, 0, 1, last).granted, 0, "all of it is used or held");
+            // What the old window still holds is settled there.
+            let next = take(&sql, "t", view.window, 7, 100, first);
+            assert_eq!((next.granted, next.window), (100, view.window + 1));
+            settle(&sql, "s", &view, 100, 0, first);
+            let meter = meter_of(&sql, first);
+            assert_eq!((meter.spent, meter.held), (0, 100));
+            settle(&sql, "t", &next, 0, 100, first);
+            let later = meter_of(&sql, at(much_later));
+            assert_eq!((later.spent, later.held), (0, 0));
+            assert!(later.since <= at(much_later) && at(much_later) < later.until);
+            assert_eq!(take(&sql, "u", 0, 0, 100, at(much_later)).granted, 100);
+        }
+    }
+
+    #[test]
+    fn a_window_of_seconds_begins_with_its_first_use() {
+        let (sql, now) = (book(), at("2026-11-20T12:00:00Z"));
+        define(&sql, &budget(Period::Seconds(60), 10)).unwrap();
+        assert_eq!(meter_of(&sql, now).window, 0, "looking starts nothing");
+        let view = take(&sql, "s", 0, 0, 10, now.plus(500));
+        assert_eq!((view.window, view.until), (1, now.plus(60_500)));
+        settle(&sql, "s", &view, 10, 0, now.plus(60_499));
+        assert_eq!(take(&sql, "s", 1, 10, 1, now.plus(60_499)).granted, 10);
+        let next = take(&sql, "s", 1, 10, 1, now.plus(90_000));
+        assert_eq!((next.window, next.granted, next.until), (2, 1, now.plus(150_000)));
+    }
+
+    #[test]
+    fn a_limit_below_what_is_spent_hands_out_nothing_and_raised_again_the_rest() {
+        let (sql, now) = (book(), at("2026-11-20T12:00:00Z"));
+        define(&sql, &budget(Period::Lifetime, 100)).unwrap();
+        let view = take(&sql, "s", 0, 0, 80, now);
+        settle(&sql, "s", &view, 80, 0, now);
+        define(&sql, &budget(Period::Lifetime, 50)).unwrap();
+        assert_eq!(take(&sql, "s", 1, 80, 1, now).granted, 80);
+        let raised = Terms { extra: 40, extra_until: Some(now.plus(10)), ..budget(Period::Lifetime, 50) };
+        define(&sql, &raised).unwrap();
+        assert_eq!(take(&sql, "s", 1, 80, 10, now).granted, 90);
+        assert_eq!(take(&sql, "s", 1, 90, 1, now.plus(10)).granted, 90, "the increase is over");
+    }
+
+    #[test]
+    fn what_the_dead_held_stays_used_until_it_is_forgiven_or_written_off() {
+        let (sql, now) = (book(), at("2026-11-20T12:00:00Z"));
+        define(&sql, &budget(Period::Lifetime, 100)).unwrap();
+        sql.script(&format!("INSERT INTO sessions VALUES ('dead', {}), ('alive', {})", now.0, now.plus(10).0));
+        let dead = take(&sql, "dead", 0, 0, 30, now);
+        settle(&sql, "dead", &dead, 10, 0, now);
+        take(&sql, "alive", 1, 0, 50, now);
+        let silent_since = now.plus(1);
+        assert_eq!(unsettled(&sql, dead.id, silent_since).unwrap(), 20);
+        assert_eq!(take(&sql, "other", 1, 0, 21, now).granted, 0);
+        write_off(&sql, silent_since).unwrap();
+        let meter = meter_of(&sql, now);
+        assert_eq!((meter.spent, meter.held, unsettled(&sql, dead.id, silent_since).unwrap()), (30, 50, 20));
+        assert_eq!(forgive(&sql, dead.id, silent_since).unwrap(), 20);
+        let meter = meter_of(&sql, now);
+        assert_eq!((meter.spent, meter.held), (10, 50));
+        assert_eq!(take(&sql, "other", 1, 0, 40, now).granted, 40);
+    }
+
+    #[test]
+    fn alerts_are_given_once_a_window() {
+        let (sql, now) = (book(), at("2026-11-20T12:00:00Z"));
+        define(&sql, &Terms { alerts: vec![500, 1000], ..budget(Period::Daily, 100) }).unwrap();
+        let view = take(&sql, "s", 0, 0, 100, now);
+        let shares = |crossed: Vec<Crossed>| crossed.into_iter().map(|crossed| crossed.share).collect::<Vec<_>>();
+        assert_eq!(shares(settle(&sql, "s", &view, 49, 0, now)), [0; 0]);
+        assert_eq!(shares(settle(&sql, "s", &view, 50, 0, now)), [500]);
+        assert_eq!(shares(settle(&sql, "s", &view, 60, 0, now)), [0; 0]);
+        assert_eq!(shares(settle(&sql, "s", &view, 101, 0, now)), [1000]);
+        let tomorrow = now.plus(86_400_000);
+        let view = take(&sql, "s", view.window, 0, 100, tomorrow);
+        assert_eq!(shares(settle(&sql, "s", &view, 100, 0, tomorrow)), [500, 1000]);
+    }
+
+    #[test]
+    fn accounts_follow_the_defaults_of_their_kind() {
+        let (sql, now) = (book(), at("2026-11-20T12:00:00Z"));
+        let default = |limit| Terms::budget(account("user:*"), "usd/daily", Unit::Usd, Period::Daily, limit);
+        define(&sql, &default(5)).unwrap();
+        let ask = |user: &str| {
+            let accounts = vec![account(user), account("organization:o")];
+            tell(&sql, "s", &Ask { accounts, wants: Vec::new() }, now).unwrap()
+        };
+        let told = ask("user:ann");
+        assert_eq!((told.meters[0].limit, &told.accounts[1].tracks[..]), (5, &[AccountKind::User][..]));
+        define(&sql, &default(7)).unwrap();
+        assert_eq!(ask("user:ann").meters[0].limit, 7);
+        remove(&sql, &account("user:*"), "usd/daily").unwrap();
+        assert!(ask("user:ann").meters.is_empty() && ask("user:bob").accounts[1].tracks.is_empty());
+    }
+}

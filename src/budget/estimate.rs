@@ -78,18 +78,15 @@ impl Calibration {
         }
         let (per_byte, answer) = (prompt as f64 / bytes as f64, completion as f64);
         let upper = |known: f64, new: f64| if new > known { new } else { known + (new - known) * DECAY };
-        match self.models.get_mut(model) {
-            Some(seen) => {
-                seen.per_byte = upper(seen.per_byte, per_byte);
-                seen.answer = upper(seen.answer, answer);
-            }
-            None => {
-                if self.models.len() >= CAPACITY {
-                    self.models.clear();
-                }
-                self.models.insert(model.to_owned(), Seen { per_byte: per_byte.max(LEAST_PER_BYTE), answer });
-            }
+        if let Some(seen) = self.models.get_mut(model) {
+            seen.per_byte = upper(seen.per_byte, per_byte);
+            seen.answer = upper(seen.answer, answer);
+            return;
         }
+        if self.models.len() >= CAPACITY {
+            self.models.clear();
+        }
+        self.models.insert(model.to_owned(), Seen { per_byte: per_byte.max(LEAST_PER_BYTE), answer });
     }
 }
 

@@ -61,6 +61,7 @@ impl Period {
 }
 
 /// What a meter is to hold.
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of one limit")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// Whose.
@@ -176,9 +177,9 @@ impl Meter {
     pub fn grant(&mut self, holding: &mut Holding, least: i64, most: i64, now: Millis) -> bool {
         let free = self.free(now);
         let (need, want) = (holding.lacks(least), holding.lacks(most));
-        let share = (free - need).max(0) / SHARE;
+        let part = (free - need).max(0) / SHARE;
         // A share too small for another request would only lie about.
-        let spare = if self.terms.exact || share < need { 0 } else { share };
+        let spare = if self.terms.exact || part < need { 0 } else { part };
         let target = if want <= need.saturating_add(spare) { most } else { least.saturating_add(spare).min(most) };
         let target = if spare == 0 { least } else { target.max(least) };
         if holding.lacks(target) <= free.max(0) {

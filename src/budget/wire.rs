@@ -89,6 +89,7 @@ pub struct Charged {
 }
 
 /// A meter as a session sees it.
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of one limit")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeterView {
     /// Its number.

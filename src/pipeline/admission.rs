@@ -148,7 +148,9 @@ pub(super) fn charged(
     };
     add(AccountKind::User, user);
     add(AccountKind::Session, session);
-    tags.iter().for_each(|tag| add(AccountKind::Tag, Some(tag)));
+    for tag in tags {
+        add(AccountKind::Tag, Some(tag));
+    }
     accounts
 }
 

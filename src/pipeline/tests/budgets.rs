@@ -261,11 +261,11 @@ fn with_traffic_flowing_nobody_is_asked() {
 #[test]
 fn margin_and_fee_are_charged_and_the_provider_is_owed_its_price() {
     let mut world = world(answers(2));
-    let policy = json!({ "margin_percent": 10, "fee_per_request_usd": 0.000001 });
+    let policy = json!({ "margin_percent": 10, "fee_per_request_usd": 0.000_001 });
     world.manage("PATCH", "/organization", policy);
     let account = world.budget(Unit::Usd, 1_000_000_000);
     let got = world.ask(&short());
-    assert_eq!(got.json()["usage"]["cost"], 0.000155);
+    assert_eq!(got.json()["usage"]["cost"], 0.000_155);
     let event = world.event();
     assert_eq!((event.cost_nano, event.provider_cost_nano), (Some(NanoUsd(155_000)), Some(NanoUsd(140_000))));
     world.settle_down();
