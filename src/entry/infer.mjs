@@ -11,7 +11,7 @@ const ANSWER = "A".charCodeAt(0);
 const utf8 = new TextDecoder();
 
 export async function infer(request, env, ctx) {
-  let call;
+  let call, noted;
   try {
     ready(env);
     const h = request.headers;
@@ -31,14 +31,15 @@ export async function infer(request, env, ctx) {
       return reply(effect);
     }
     call = parseFetch(effect);
-    const noted = noteIfLong(env, ctx);
+    noted = noteIfLong(env, ctx);
     refresh(call, env, ctx);
     if (call.stream) return await stream(call, body, env, ctx, noted);
     const response = await whole(call, body, env);
-    clearTimeout(noted);
+    noted();
     commit(env, ctx);
     return response;
   } catch (error) {
+    noted?.();
     noteTrap(error);
     if (call !== undefined && !instance.trapped) wasm.abandon(call.exchange, Date.now());
     return internal(request);

@@ -50,8 +50,20 @@ const MOST_PAUSE_MS = 50;
 // A little more than the age at which a running request is written down (metering::OPEN_AFTER_MS).
 const NOTE_MS = 60;
 
-// Has a request written down if it runs for long: by the flush of now, or by a timer of its own.
-export const noteIfLong = (env, ctx) => (isFlushing() ? undefined : setTimeout(() => commit(env, ctx), NOTE_MS));
+// The account takes who says nothing for 45 s for dead: it records what runs there as lost, and gives
+// its places and idempotency keys to others. So a request that waits for its provider has word sent.
+const WORD_MS = 5_000;
+
+// Has a request written down if it runs for long (by the flush of now, or by a timer of its own), and
+// word of it sent until the function that this gives is called.
+export function noteIfLong(env, ctx) {
+  const first = isFlushing() ? undefined : setTimeout(() => commit(env, ctx), NOTE_MS);
+  const word = setInterval(() => commit(env, ctx), WORD_MS);
+  return () => {
+    clearTimeout(first);
+    clearInterval(word);
+  };
+}
 
 const isFlushing = () => flushing !== 0 && Date.now() - flushing < TAKE_OVER_MS;
 

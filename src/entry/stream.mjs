@@ -22,11 +22,11 @@ export async function stream(call, body, env, ctx, noted) {
   const waited = new Promise((done) => (timer = setTimeout(done, call.keepalive)));
   const opened = await Promise.race([opening, waited]);
   clearTimeout(timer);
-  clearTimeout(noted);
+  if (opened !== undefined) noted();
   commit(env, ctx);
   if (opened?.effect !== undefined) return reply(opened.effect);
   const { readable, writable } = new IdentityTransformStream();
-  ctx.waitUntil(opened === undefined ? late(call.keepalive, opening, client, writable, env, ctx) : relay(opened, writable, env, ctx));
+  ctx.waitUntil(opened === undefined ? late(call.keepalive, opening, client, writable, env, ctx, noted) : relay(opened, writable, env, ctx));
   const headers = { ...call.answerHeaders, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
   return new Response(readable, { headers });
 }
@@ -76,7 +76,7 @@ async function open(call, body, env, waiting) {
 }
 
 // The client was promised a stream before anything came.
-async function late(keepalive, opening, client, writable, env, ctx) {
+async function late(keepalive, opening, client, writable, env, ctx, noted) {
   const writer = writable.getWriter();
   const comment = () => writer.write(COMMENT).catch(() => {
     client.gone = true;
@@ -84,8 +84,10 @@ async function late(keepalive, opening, client, writable, env, ctx) {
   });
   const tick = setInterval(comment, keepalive);
   comment();
-  const opened = await opening;
-  clearInterval(tick);
+  const opened = await opening.finally(() => {
+    clearInterval(tick);
+    noted();
+  });
   if (opened.call !== undefined) {
     writer.releaseLock();
     return relay(opened, writable, env, ctx);
