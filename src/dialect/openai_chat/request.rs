@@ -142,8 +142,12 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
     check_shapes(&object)?;
     messages.finish(&object)?;
 
-    let max_tokens =
-        [object.get("max_tokens"), object.get("max_completion_tokens")].into_iter().flatten().find_map(Value::as_u64);
+    // Providers differ in which of the two they follow: the longer one is what an answer may cost.
+    let max_tokens = [object.get("max_tokens"), object.get("max_completion_tokens")]
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .max();
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(Cow::into_owned);
     Ok(Call {
         models: models(&object)?,

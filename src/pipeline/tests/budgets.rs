@@ -215,6 +215,19 @@ fn the_longest_answer_is_what_the_budget_covers() {
 }
 
 #[test]
+fn two_bounds_of_an_answer_count_as_the_longer_one() {
+    for (one, other) in [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")] {
+        let mut world = world(answers(1));
+        // A provider may follow either.
+        world.budget(Unit::Usd, 10_000_000);
+        assert_eq!(world.ask(&body(json!({ one: 10, other: 1_000_000 }))).status, 200);
+        let sent = &world.sent[0].body;
+        let longest = [one, other].into_iter().filter_map(|name| sent[name].as_i64()).max().unwrap();
+        assert!(longest * COMPLETION_NANO <= 10_000_000, "{sent}");
+    }
+}
+
+#[test]
 fn a_stream_grows_its_share_and_ends_when_it_cannot() {
     for (limit, whole) in [(20_000_000_i64, true), (3_000_000, false)] {
         let long: String = "x".repeat(600);
