@@ -520,7 +520,7 @@ impl Gateway {
         now: Millis,
     ) -> Result<Result<Vec<MeterId>, Ask>> {
         let org = &principal.key().org;
-        match self.known.holder.standing(accounts) {
+        match self.known.holder.standing(accounts, now) {
             Standing::Known(meters) => Ok(Ok(meters)),
             Standing::Stopped(account) => Err(admission::stopped(&account)),
             Standing::Ask(accounts) => match self.known.unreachable(org, now) {
@@ -809,7 +809,7 @@ impl Gateway {
             Lookup::Ask(asks) => asks,
             _ => Vec::new(),
         };
-        if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts) {
+        if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts, now) {
             let ask = wire::Ask { accounts, wants: Vec::new() };
             asks.push(self.known.about_meters(&exchange.principal.key().org, ask));
         }
@@ -985,6 +985,9 @@ impl Gateway {
     /// The account's answer to a batch sent at `asked`.
     pub fn batch_done(&mut self, seq: u64, reply: CommitReply, asked: Millis, now: Millis) {
         self.commit.done(seq);
+        if self.commit.all_taken() {
+            self.known.holder.all_taken();
+        }
         self.known.learn_account(crate::DEFAULT_ORG, reply, asked, now);
     }
 

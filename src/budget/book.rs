@@ -467,6 +467,7 @@ fn note(told: &mut Told, meter: &Meter, holding: Holding, tight: Option<bool>, n
         spent: meter.spent,
         held: meter.held,
         granted: holding.granted,
+        used: holding.used,
         returned: holding.returned,
         tight,
     });

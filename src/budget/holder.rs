@@ -27,6 +27,9 @@ const IDLE_MS: i64 = 1_000;
 const TIGHT_MS: i64 = 1_000;
 /// The account's word that a window lasts is good for so long after its end by the isolate's clock.
 const SEEN_MS: i64 = 500;
+/// A meter that no request came by for so long, and of which nothing is held, is forgotten: there may
+/// be one for every end user, and the account forgets sessions that are silent for long.
+const FORGET_MS: i64 = 60_000;
 const CAPACITY: usize = 10_000;
 
 /// Amounts of a request by unit.
@@ -133,6 +136,12 @@ struct Slice {
 }
 
 impl Slice {
+    /// As the account knows it: nothing runs that is charged to it.
+    fn of(view: &MeterView) -> Self {
+        let MeterView { window, until, granted, used, returned, .. } = *view;
+        Self { window, until, granted, returned, spent: used, told: used, ..Self::default() }
+    }
+
     fn bound(&self) -> i64 {
         self.returned + self.spent + self.reserved
     }
@@ -150,6 +159,10 @@ struct Held {
     now: i64,
     before: i64,
     last_use: Millis,
+    /// When a request last came by, whether it is charged to it or not.
+    named: Millis,
+    /// Requests that run and are charged to it.
+    running: u32,
     /// When the account last said how it stands.
     seen: Millis,
     /// A slice was asked for and no answer has come: it may have been handed out all the same.
@@ -188,6 +201,13 @@ impl Held {
         now < self.slice.until || now.since(self.seen) < SEEN_MS
     }
 
+    /// Whether the account knows everything of it, and no request has come by for long.
+    fn is_forgotten(&self, now: Millis) -> bool {
+        let slice = &self.slice;
+        let told = !self.unsure && !slice.dirty && slice.told == slice.spent && self.old.is_empty();
+        told && self.running == 0 && slice.granted <= slice.bound() && now.since(self.named) >= FORGET_MS
+    }
+
     fn is_tight(&self, now: Millis) -> bool {
         self.view.exact || self.tight_since.is_some_and(|since| now.since(since) < TIGHT_MS)
     }
@@ -222,6 +242,8 @@ pub struct Holder {
     tracks: Vec<AccountKind>,
     policy: Rc<Policy>,
     meters: HashMap<MeterId, Held>,
+    /// Totals are on their way to the account: what it says may be older.
+    telling: bool,
     tickets: HashMap<u32, Ticket>,
     next_ticket: u32,
 }
@@ -241,10 +263,12 @@ impl Holder {
 
     /// The meters of these accounts. Of those that requests name themselves, only the kinds count of
     /// which the organization has any.
-    pub fn standing(&self, accounts: &[AccountRef]) -> Standing {
+    pub fn standing(&self, accounts: &[AccountRef], now: Millis) -> Standing {
         let counts = |account: &&AccountRef| account.kind <= AccountKind::Key || self.tracks(account.kind);
-        let unknown: Vec<AccountRef> =
-            accounts.iter().filter(counts).filter(|account| !self.accounts.contains_key(account)).cloned().collect();
+        let is_known = |id: &MeterId| self.meters.get(id).is_some_and(|held| self.telling || !held.is_forgotten(now));
+        let is_known = |known: &Account| known.meters.iter().all(is_known);
+        let is_new = |account: &&AccountRef| !self.accounts.get(account).is_some_and(is_known);
+        let unknown: Vec<AccountRef> = accounts.iter().filter(counts).filter(is_new).cloned().collect();
         if !unknown.is_empty() {
             return Standing::Ask(unknown);
         }
@@ -289,7 +313,9 @@ impl Holder {
             self.meters.remove(&gone);
         }
         for charged in told.accounts {
-            if self.changed.get(&charged.account).is_some_and(|at| revision < *at) {
+            let all = AccountRef::default_of(charged.account.kind);
+            let changed = [&charged.account, &all].into_iter().filter_map(|account| self.changed.get(account));
+            if changed.into_iter().any(|at| revision < *at) {
                 continue;
             }
             if charged.account.kind == AccountKind::Organization {
@@ -304,14 +330,19 @@ impl Holder {
     }
 
     fn see(&mut self, view: MeterView, now: Millis) {
+        if !self.telling && self.meters.get(&view.id).is_some_and(|held| held.is_forgotten(now)) {
+            self.meters.remove(&view.id);
+        }
         let held = self.meters.entry(view.id).or_insert_with(|| Held {
-            slice: Slice { window: view.window, until: view.until, ..Slice::default() },
+            slice: Slice::of(&view),
             view: view.clone(),
             old: Vec::new(),
             second: Millis(0),
             now: 0,
             before: 0,
             last_use: now,
+            named: now,
+            running: 0,
             seen: now,
             unsure: false,
             tight_since: None,
@@ -322,10 +353,7 @@ impl Holder {
             held.tight_since = tight.then_some(now);
         }
         if view.window > held.slice.window {
-            let old = std::mem::replace(
-                &mut held.slice,
-                Slice { window: view.window, until: view.until, ..Slice::default() },
-            );
+            let old = std::mem::replace(&mut held.slice, Slice::of(&view));
             held.old.push(old);
         }
         let Some(slice) = held.in_window(view.window) else { return };
@@ -369,6 +397,9 @@ impl Holder {
         let (mut short, mut full) = (Vec::new(), true);
         let mut room = most;
         for id in meters {
+            if let Some(held) = self.meters.get_mut(id) {
+                held.named = now;
+            }
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
             if view.model.as_deref().is_some_and(|model| !models.contains(&model)) {
@@ -497,6 +528,7 @@ impl Holder {
                 let amount = if held.view.hard { room.of(held.view.unit).max(*low) } else { 0 };
                 held.note_use(amount, now);
                 held.slice.reserved += amount;
+                held.running += 1;
                 let (window, unit, model) = (held.slice.window, held.view.unit, held.view.model.clone());
                 Some(Line { meter: *id, window, unit, model, amount })
             })
@@ -548,6 +580,7 @@ impl Holder {
         let mut used = Vec::new();
         for line in reservation.lines {
             let Some(held) = self.meters.get_mut(&line.meter) else { continue };
+            held.running = held.running.saturating_sub(1);
             let Some(slice) = held.in_window(line.window) else { continue };
             slice.reserved -= line.amount;
             let counted = line.model.as_deref().is_none_or(|only| only == model);
@@ -619,9 +652,24 @@ impl Holder {
             }
             held.old.retain(|slice| slice.reserved != 0 || slice.told != slice.spent);
         }
+        if !self.telling {
+            self.meters.retain(|_, held| !held.is_forgotten(now));
+        }
+        self.telling |= !totals.is_empty();
         totals.sort_by_key(|total| (total.meter, total.window));
         wants.sort_by_key(|want| want.meter);
         (totals, wants)
+    }
+
+    /// The account has taken all totals that it was told.
+    pub fn all_taken(&mut self) {
+        self.telling = false;
+    }
+
+    /// How many meters are known.
+    #[cfg(test)]
+    pub fn known(&self) -> usize {
+        self.meters.len()
     }
 
     /// Whether slices are held that are to go back once the traffic has ended.
@@ -651,5 +699,32 @@ impl Holder {
     /// Meters of a reservation that are rate limits, as they stand: for `X-RateLimit-*`.
     pub fn view(&self, id: MeterId) -> Option<&MeterView> {
         self.meters.get(&id).map(|held| &held.view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::wire::Charged;
+
+    fn told(account: &str) -> Told {
+        let account = account.parse().unwrap();
+        let charged =
+            Charged { account, meters: Vec::new(), stopped: false, policy: None, tracks: vec![AccountKind::User] };
+        Told { accounts: vec![charged], ..Told::default() }
+    }
+
+    #[test]
+    fn older_news_of_an_account_count_no_more_once_it_or_the_default_of_its_kind_has_changed() {
+        for changed in ["user:ann", "user:*"] {
+            let (mut holder, ann) = (Holder::default(), [AccountRef::new(AccountKind::User, "ann")]);
+            holder.learn(told("user:ann"), 5, Millis(0));
+            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Known(Vec::new()));
+            holder.changed(changed.parse().unwrap(), 6);
+            holder.learn(told("user:ann"), 5, Millis(0));
+            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Ask(ann.to_vec()), "{changed}");
+            holder.learn(told("user:ann"), 6, Millis(0));
+            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Known(Vec::new()));
+        }
     }
 }

@@ -123,6 +123,9 @@ pub struct MeterView {
     pub held: i64,
     /// Handed out to this session, in total.
     pub granted: i64,
+    /// Used by this session, in total, as far as it has told.
+    #[serde(default)]
+    pub used: i64,
     /// Given back by this session, in total.
     pub returned: i64,
     /// Of a slice that was wanted: less was handed out than was welcome.

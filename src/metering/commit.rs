@@ -219,6 +219,11 @@ impl Commit {
         self.failing_since = None;
     }
 
+    /// Whether everything that was sent was taken.
+    pub fn all_taken(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// Nobody knows whether the object has taken a batch: the next [`Commit::take`] sends it again.
     pub fn failed(&mut self, seq: u64, now: Millis) {
         if let Some(sent) = self.in_flight.get_mut(&seq) {

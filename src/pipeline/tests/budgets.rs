@@ -316,3 +316,38 @@ fn a_session_that_goes_round_in_circles_is_refused() {
     assert_eq!(world.ask(&step).code(), (400, "loop_detected".to_owned()));
     assert_eq!(world.ask(&body(json!({ "session_id": "run-2" }))).status, 200);
 }
+
+#[test]
+fn an_isolate_that_was_idle_for_long_counts_on_from_what_the_account_knows() {
+    let mut world = world(answers(2));
+    let account = world.budget(Unit::Usd, 1_000_000_000);
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    // Others go on meanwhile: the account forgets who is silent.
+    world.now = world.now.plus(2 * 3_600_000);
+    crate::account::commit::sweep(&world.account, world.now).unwrap();
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    let meter = world.meter(&account, "limit");
+    assert_eq!((meter.spent, meter.held), (2 * 140_000, 0));
+}
+
+#[test]
+fn meters_of_end_users_are_forgotten_and_known_again() {
+    let mut world = world(answers(21));
+    let all = AccountRef::default_of(AccountKind::User);
+    world.define(&Terms::budget(all, "usd/lifetime", Unit::Usd, Period::Lifetime, 1_000_000_000));
+    let of = |n: usize| body(json!({ "user": format!("u{n}"), "max_tokens": 10 }));
+    for n in 0..20 {
+        assert_eq!(world.ask(&of(n)).status, 200);
+    }
+    world.settle_down();
+    assert_eq!(world.gateway.known.holder.known(), 20);
+    world.now = world.now.plus(60_000);
+    world.flush();
+    assert_eq!(world.ask(&of(7)).status, 200);
+    world.settle_down();
+    assert_eq!(world.gateway.known.holder.known(), 1);
+    let spent = |n: usize| world.meter(&AccountRef::new(AccountKind::User, format!("u{n}")), "usd/lifetime").spent;
+    assert_eq!((spent(7), spent(8)), (280_000, 140_000));
+}
