@@ -196,6 +196,15 @@ struct Exchange {
     title: Option<String>,
 }
 
+/// A claim of a request that was not sent on yet.
+#[derive(Debug)]
+struct Pending {
+    wanted: Wanted,
+    since: Millis,
+    /// It is this request's: the account said so.
+    granted: bool,
+}
+
 /// A request that is answered once, and its answer so far.
 #[derive(Debug)]
 struct Claiming {
@@ -234,7 +243,7 @@ pub struct Gateway {
     commit: Commit,
     calibration: Calibration,
     /// Claims asked for, by ticket.
-    claims: BTreeMap<u32, (Wanted, Millis)>,
+    claims: BTreeMap<u32, Pending>,
     /// Claims whose requests have ended.
     finished: Vec<Finished>,
     loops: Loops,
@@ -255,6 +264,10 @@ struct Ended {
 
 /// A request whose question another one is asking looks for the answer so often.
 const SAME_QUESTION_MS: i64 = 20;
+/// Longer than a request waits for anything before it is sent on.
+const CLAIM_MS: i64 = 60_000;
+/// Answers that are kept travel in one batch up to so many bytes; one more may begin below it.
+const MAX_KEPT_BYTES: usize = 4 << 20;
 /// Default time-outs in milliseconds: whole answer, first content, between pieces.
 const TIMEOUTS_MS: [u32; 3] = [600_000, 120_000, 120_000];
 /// A stream that is silent for so long gets a comment: proxies keep it open, and a client that has gone
@@ -344,7 +357,9 @@ impl Gateway {
             Err(lookups) => return Ok(Effect::Lookup(lookups)),
         };
         let exchange = self.open(head, &principal, &call, targets, accounts, admitted, now);
-        if let (Some((wanted, _)), Some(exchange)) = (self.claims.remove(&ticket), self.exchanges.get_mut(&exchange)) {
+        if let (Some(Pending { wanted, .. }), Some(exchange)) =
+            (self.claims.remove(&ticket), self.exchanges.get_mut(&exchange))
+        {
             exchange.claim = Some(Claiming { wanted, answer: Vec::new() });
         }
         self.dispatch(exchange, &call, now)
@@ -452,16 +467,17 @@ impl Gateway {
         if head.idempotency_key.is_empty() && window_s == 0 {
             return Ok(Ok(ticket));
         }
-        if let Some((wanted, _)) = self.claims.get(&ticket) {
-            let claimed = self.known.take_claimed(&wanted.claim.owner);
+        if let Some(pending) = self.claims.get_mut(&ticket) {
+            let claimed = self.known.take_claimed(&pending.wanted.claim.owner);
             return match claimed {
                 // Asked before; the request has waited for its budget meanwhile.
+                None if pending.granted => Ok(Ok(ticket)),
                 Some(Claimed::New) => {
-                    self.claims.insert(ticket, (wanted.clone(), Millis(i64::MAX)));
+                    pending.granted = true;
                     Ok(Ok(ticket))
                 }
                 Some(Claimed::Done(kept)) => {
-                    let answer = wanted.open(&kept);
+                    let answer = pending.wanted.open(&kept);
                     self.claims.remove(&ticket);
                     Ok(Err(Effect::Reply(replayed(&kept, &answer?))))
                 }
@@ -469,14 +485,11 @@ impl Gateway {
                     self.claims.remove(&ticket);
                     Err(idempotency::refused(&taken).unwrap_or_else(|| Error::internal("a claim without an answer")))
                 }
-                None if self.claims.get(&ticket).is_some_and(|(_, since)| *since == Millis(i64::MAX)) => Ok(Ok(ticket)),
-                None => {
-                    self.claims.remove(&ticket);
-                    Err(Error::store(
-                        "account",
-                        self.known.unreachable(&key.org, now).unwrap_or("no answer to a claim"),
-                    ))
-                }
+                // It may have been granted all the same: it is given back with this error.
+                None => Err(Error::store(
+                    "account",
+                    self.known.unreachable(&key.org, now).unwrap_or("no answer to a claim"),
+                )),
             };
         }
         let api_key = presented_key(head)?;
@@ -486,17 +499,23 @@ impl Gateway {
         let Some(wanted) = wanted else { return Ok(Ok(ticket)) };
         let ticket = if ticket == 0 { self.known.holder.ticket(now) } else { ticket };
         let ask = self.known.about_claim(&key.org, wanted.claim.clone());
-        self.claims.retain(|_, (_, since)| since.0 == i64::MAX || now.since(*since) < 30_000);
-        self.claims.insert(ticket, (wanted, now));
+        self.claims.insert(ticket, Pending { wanted, since: now, granted: false });
         Ok(Err(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks: vec![ask] })))
     }
 
     /// The request that claimed under this ticket was not served.
     fn free_claim(&mut self, ticket: u32) {
-        if let Some((wanted, _)) = self.claims.remove(&ticket) {
+        if let Some(Pending { wanted, .. }) = self.claims.remove(&ticket) {
             let Claim { id, owner, .. } = wanted.claim;
             self.finished.push(Finished { id, owner, kept: None });
         }
+    }
+
+    /// Gives back claims whose requests never came again: their clients have gone while they waited.
+    fn free_old_claims(&mut self, now: Millis) {
+        let is_old = |pending: &Pending| now.since(pending.since) >= CLAIM_MS;
+        let old: Vec<u32> = self.claims.iter().filter(|(_, claim)| is_old(claim)).map(|(ticket, _)| *ticket).collect();
+        old.into_iter().for_each(|ticket| self.free_claim(ticket));
     }
 
     // Step 4: admit. Nothing is served that no budget covers, or whose record could not be kept.
@@ -967,6 +986,7 @@ impl Gateway {
 
     /// The next batch of usage events: its number and its JSON.
     pub fn take_batch(&mut self, now: Millis) -> Option<(u64, String)> {
+        self.free_old_claims(now);
         let revision = self.known.revision(crate::DEFAULT_ORG);
         let holder = &mut self.known.holder;
         let finished = &mut self.finished;
@@ -1055,7 +1075,16 @@ impl Source for Served<'_> {
     }
 
     fn finished(&mut self) -> Vec<Finished> {
-        std::mem::take(self.finished)
+        let size =
+            |finished: &Finished| finished.kept.as_ref().and_then(|kept| kept.sealed.as_ref()).map_or(0, String::len);
+        let mut bytes = 0;
+        let fits = self.finished.iter().take_while(|finished| {
+            let fits = bytes < MAX_KEPT_BYTES;
+            bytes += size(finished);
+            fits
+        });
+        let count = fits.count();
+        self.finished.drain(..count).collect()
     }
 }
 

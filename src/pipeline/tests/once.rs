@@ -56,3 +56,67 @@ fn where_its_owner_wants_it_the_body_is_the_key_for_a_while() {
     assert_ne!(keyed(&mut world, "", &body(json!({}))).text, first.text);
     assert_eq!(world.sent.len(), 2);
 }
+
+/// A request that claims its key and hears nothing of it, though it was granted.
+fn claims_in_vain(world: &mut World, key: &str) -> u32 {
+    let authorization = format!("Bearer {}", world.key);
+    let head = Head { authorization: &authorization, idempotency_key: key, ..Head::default() };
+    let mut ticket = 0;
+    loop {
+        let body = body(json!({})).to_string();
+        let Effect::Lookup(lookups) = world.gateway.begin(&head, body.as_bytes(), ticket, world.now) else { panic!() };
+        ticket = lookups.ticket;
+        let claims = lookups.asks.iter().any(|ask| matches!(ask, Ask::Account { claim: Some(_), .. }));
+        if claims {
+            let Some(Ask::Account { org, claim, .. }) = lookups.asks.into_iter().next() else { panic!() };
+            let session = world.gateway.session().to_owned();
+            let request =
+                crate::metering::CommitRequest { session, claims: claim.into_iter().collect(), ..Default::default() };
+            account::commit(&world.account, &request, world.now).unwrap();
+            world.gateway.known().account_unavailable(&org, "no answer in time", world.now);
+            return ticket;
+        }
+        world.look_up(lookups.asks);
+    }
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_given_back() {
+    let mut world = world([answer()]);
+    let ticket = claims_in_vain(&mut world, "k");
+    let authorization = format!("Bearer {}", world.key);
+    let head = Head { authorization: &authorization, idempotency_key: "k", ..Head::default() };
+    let effect = world.gateway.begin(&head, body(json!({})).to_string().as_bytes(), ticket, world.now);
+    let Effect::Reply(reply) = effect else { panic!("{effect:?}") };
+    assert_eq!(reply.status, 503);
+    world.flush();
+    world.now = world.now.plus(1_000);
+    assert_eq!(keyed(&mut world, "k", &body(json!({}))).status, 200);
+}
+
+#[test]
+fn a_claim_of_a_client_that_has_gone_while_it_waited_is_given_back() {
+    let mut world = world([answer()]);
+    claims_in_vain(&mut world, "k");
+    world.now = world.now.plus(CLAIM_MS);
+    world.flush();
+    assert_eq!(keyed(&mut world, "k", &body(json!({}))).status, 200);
+}
+
+#[test]
+fn large_answers_go_to_the_account_a_few_at_a_time() {
+    let mut world = world([]);
+    let kept = |n: usize| Finished {
+        id: n.to_string(),
+        owner: "o".to_owned(),
+        kept: Some(Kept { generation: "g".to_owned(), stream: false, sealed: Some("x".repeat(MAX_ANSWER)) }),
+    };
+    world.gateway.finished = (0..50).map(kept).collect();
+    let mut batches = Vec::new();
+    while let Some((seq, batch)) = world.gateway.take_batch(world.now) {
+        batches.push(batch.len());
+        world.gateway.batch_done(seq, CommitReply::default(), world.now, world.now);
+    }
+    assert!(batches.len() > 9 && batches.iter().all(|bytes| *bytes < 6 << 20), "{batches:?}");
+    assert!(world.gateway.finished.is_empty());
+}
