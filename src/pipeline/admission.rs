@@ -156,59 +156,80 @@ pub(super) fn charged(
 
 /// 402, or 429 for a rate: a meter has too little left.
 pub(super) fn refused(view: &MeterView, least: Amounts, now: Millis) -> Error {
-    let ends = view.until < crate::budget::meter::FOR_EVER;
+    // A window of seconds that was never used, or is over, begins with its next use.
+    let ends = now < view.until && view.until < crate::budget::meter::FOR_EVER;
     let resets_at = ends.then(|| view.until.iso());
     let whose = view.account.kind.words();
-    let wait_s = u32::try_from(((view.until.since(now) + 999) / 1000).max(1)).unwrap_or(u32::MAX);
     let left = (view.limit - view.spent).max(0);
     let of_model = view.model.as_ref().map_or_else(String::new, |model| format!(" for {model}"));
+    let amount = |amount: i64| match view.unit {
+        Unit::Usd => format!("${}", NanoUsd(amount)),
+        Unit::Tokens => format!("{amount} tokens"),
+        Unit::Requests | Unit::Parallel => format!("{amount} requests"),
+    };
+    let need = match view.unit {
+        Unit::Usd => least.usd,
+        Unit::Tokens => least.tokens,
+        Unit::Requests | Unit::Parallel => 1,
+    };
     if view.rate {
-        let (what, retry) = match view.unit {
-            Unit::Parallel => (format!("{} requests at the same time", view.limit), 1),
-            Unit::Requests => (format!("{} requests", view.limit), wait_s),
-            Unit::Tokens => (format!("{} tokens", view.limit), wait_s),
-            Unit::Usd => (format!("${}", NanoUsd(view.limit)), wait_s),
+        let what = match view.unit {
+            Unit::Parallel => format!("{} at the same time", amount(view.limit)),
+            Unit::Requests => amount(view.limit),
+            Unit::Tokens | Unit::Usd => {
+                format!("{} of {} are used, and this request may need {}", view.spent, amount(view.limit), need)
+            }
         };
         let then = match (&resets_at, view.unit) {
+            _ if need > view.limit => "That never fits: ask for less, or have the limit raised.".to_owned(),
             (_, Unit::Parallel) => "Try again when one of them has ended.".to_owned(),
             (Some(at), _) => format!("It starts again at {at}."),
-            (None, _) => "It does not start again by itself.".to_owned(),
+            (None, _) => "Try again in a moment.".to_owned(),
         };
+        let wait_s = u32::try_from(((view.until.since(now) + 999) / 1000).max(1)).unwrap_or(u32::MAX);
         let name = view.name.split('@').next().unwrap_or_default().replace('_', " ");
         let message = format!("The rate limit of {whose}{of_model} is reached: {what} ({name}). {then}");
         return Error::new(ErrorKind::RateLimited, message)
-            .retry_after(Some(retry))
+            .retry_after(Some(if view.unit == Unit::Parallel { 1 } else { wait_s }))
             .meta("account", account(view))
             .meta("limit_name", view.name.clone())
             .meta("headers", rate_headers(view, now));
     }
     let then = match &resets_at {
         Some(at) => format!("It resets at {at}; whoever manages the gateway can raise it."),
+        None if view.until < crate::budget::meter::FOR_EVER => "Whoever manages the gateway can raise it.".to_owned(),
         None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
     };
-    let (spent, limit, need) = match view.unit {
-        Unit::Usd => (
-            format!("${}", NanoUsd(view.spent)),
-            format!("${}", NanoUsd(view.limit)),
-            format!("${}", NanoUsd(least.usd)),
-        ),
-        _ => (format!("{} tokens", view.spent), format!("{} tokens", view.limit), format!("{} tokens", least.tokens)),
+    let why = if view.held > 0 && left > 0 { " and the rest is set aside for requests that are running" } else { "" };
+    let (limit, spent, need) = (amount(view.limit), amount(view.spent), amount(need));
+    let (code, message) = match view.name.as_str() {
+        // Its limit is such that what is free is the balance: nobody's figure.
+        "credits" => {
+            let left = amount(left);
+            let message = format!(
+                "The prepaid credits of {whose} do not cover this request: {left} are left{why}; it may need {need}. Whoever manages the gateway can add to them."
+            );
+            ("credits_exhausted", message)
+        }
+        name => {
+            let code = if name == "limit" { "key_limit_reached" } else { "budget_exceeded" };
+            let message = format!(
+                "The budget of {whose}{of_model} does not cover this request: {spent} of {limit} are used{why}; it may need {need}. {then}"
+            );
+            (code, message)
+        }
     };
-    let held = view.held > 0 && left > 0;
-    let why = if held { " and the rest is set aside for requests that are running" } else { "" };
-    let message = format!(
-        "The budget of {whose}{of_model} does not cover this request: {spent} of {limit} are used{why}; it may need {need}. {then}"
-    );
-    let code = match view.name.as_str() {
-        "limit" => "key_limit_reached",
-        "credits" => "credits_exhausted",
-        _ => "budget_exceeded",
+    let unit = match view.unit {
+        Unit::Usd => "usd",
+        Unit::Tokens => "tokens",
+        Unit::Requests | Unit::Parallel => "requests",
     };
     let mut error = Error::new(ErrorKind::PaymentRequired, message).code(code).meta("account", account(view));
     for (name, amount) in [("limit", view.limit), ("spent", view.spent), ("held", view.held), ("remaining", left)] {
+        let name = format!("{name}_{unit}");
         error = match view.unit {
-            Unit::Usd => error.meta(&format!("{name}_usd"), NanoUsd(amount).to_json()),
-            _ => error.meta(&format!("{name}_tokens"), amount),
+            Unit::Usd => error.meta(&name, NanoUsd(amount).to_json()),
+            _ => error.meta(&name, amount),
         };
     }
     error.meta("budget", view.name.clone()).meta("resets_at", resets_at)
@@ -221,7 +242,7 @@ fn account(view: &MeterView) -> serde_json::Value {
 /// The standing of a rate limit, as OpenRouter names its headers.
 pub(super) fn rate_headers(view: &MeterView, now: Millis) -> serde_json::Value {
     let left = (view.limit - view.spent - view.held).max(0);
-    let reset = if view.unit == Unit::Parallel { now.plus(1_000) } else { view.until };
+    let reset = if view.unit == Unit::Parallel { now.plus(1_000) } else { view.until.max(now) };
     serde_json::json!({
         "X-RateLimit-Limit": view.limit.to_string(),
         "X-RateLimit-Remaining": left.to_string(),

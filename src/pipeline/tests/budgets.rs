@@ -130,6 +130,30 @@ fn requests_per_minute_are_refused_with_429_until_the_window_ends() {
 }
 
 #[test]
+fn a_refusal_says_what_is_counted_and_what_never_fits() {
+    let mut world = world(answers(1));
+    let account = world.budget(Unit::Requests, 1);
+    assert_eq!(world.ask(&short()).status, 200);
+    world.settle_down();
+    let got = world.ask(&short());
+    let error = got.error();
+    assert_eq!((got.status, &error["metadata"]["limit_requests"]), (402, &json!(1)));
+    assert!(error["message"].as_str().unwrap().contains("1 requests of 1 requests are used; it may need 1 requests."));
+
+    book::remove(&world.account, &account, "limit").unwrap();
+    for limit in [20, 0] {
+        let terms = Terms::rate(account.clone(), "tokens_per_minute", Unit::Tokens, Period::Seconds(60), limit);
+        world.define(&terms);
+        world.gateway.known.forget();
+        let got = world.ask(&short());
+        assert_eq!(got.code(), (429, "rate_limit_exceeded".to_owned()));
+        assert!(got.error()["message"].as_str().unwrap().contains("That never fits"), "{}", got.text);
+        // Its window has not begun.
+        assert!(!got.text.contains("1970") && got.headers["x-ratelimit-reset"].parse::<i64>().unwrap() > 1_000_000);
+    }
+}
+
+#[test]
 fn parallel_requests_come_back_when_they_end() {
     let mut world = world(answers(1));
     let account = world.key_account();
@@ -289,7 +313,9 @@ fn margin_and_fee_are_charged_and_the_provider_is_owed_its_price() {
 fn prepaid_credits_are_spent_and_no_more_than_they_are() {
     let mut world = world(answers(9));
     world.manage("PATCH", "/organization", json!({ "prepaid": true }));
-    assert_eq!(world.ask(&short()).code(), (402, "credits_exhausted".to_owned()));
+    let got = world.ask(&short());
+    assert_eq!(got.code(), (402, "credits_exhausted".to_owned()));
+    assert!(got.error()["message"].as_str().unwrap().contains("prepaid credits of this organization"), "{}", got.text);
     world.manage("POST", "/credits", json!({ "amount": 0.001, "reason": "test" }));
     world.now = world.now.plus(10_000);
     let mut served = 0;
