@@ -587,7 +587,7 @@ impl Gateway {
             Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, policy, call.choices))),
             Reserve::Refused(view) => match unreachable {
                 Some(why) => Err(Error::store("account", why)),
-                None => Err(admission::refused(&view, range.least, now)),
+                None => Err(admission::refused(&view, range, now)),
             },
             Reserve::Ask(wants, pause_ms) => {
                 if let Some(why) = unreachable {

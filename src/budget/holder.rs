@@ -42,7 +42,8 @@ pub struct Amounts {
 }
 
 impl Amounts {
-    fn of(self, unit: Unit) -> i64 {
+    /// That of one unit.
+    pub fn of(self, unit: Unit) -> i64 {
         match unit {
             Unit::Usd => self.usd,
             Unit::Tokens => self.tokens,
@@ -448,7 +449,9 @@ impl Holder {
             let refused = short.iter().filter_map(|id| self.meters.get(id)).find(lacking);
             if let Some(held) = refused {
                 let view = &held.view;
-                let budget = !view.rate && matches!(view.unit, Unit::Usd | Unit::Tokens);
+                // A limit that is smaller than what a request may use would refuse it for ever.
+                let shared = view.rate && least.of(view.unit) <= view.limit;
+                let budget = !shared && matches!(view.unit, Unit::Usd | Unit::Tokens);
                 let left = view.limit - view.spent - view.held + (held.slice.granted - held.slice.bound()).max(0);
                 if rest || unreachable || !budget || left < floor.of(view.unit) {
                     *ticket = 0;

@@ -155,7 +155,7 @@ pub(super) fn charged(
 }
 
 /// 402, or 429 for a rate: a meter has too little left.
-pub(super) fn refused(view: &MeterView, least: Amounts, now: Millis) -> Error {
+pub(super) fn refused(view: &MeterView, range: Range, now: Millis) -> Error {
     // A window of seconds that was never used, or is over, begins with its next use.
     let ends = now < view.until && view.until < crate::budget::meter::FOR_EVER;
     let resets_at = ends.then(|| view.until.iso());
@@ -167,11 +167,7 @@ pub(super) fn refused(view: &MeterView, least: Amounts, now: Millis) -> Error {
         Unit::Tokens => format!("{amount} tokens"),
         Unit::Requests | Unit::Parallel => format!("{amount} requests"),
     };
-    let need = match view.unit {
-        Unit::Usd => least.usd,
-        Unit::Tokens => least.tokens,
-        Unit::Requests | Unit::Parallel => 1,
-    };
+    let (floor, need) = (range.floor.of(view.unit), range.least.of(view.unit));
     if view.rate {
         let what = match view.unit {
             Unit::Parallel => format!("{} at the same time", amount(view.limit)),
@@ -181,7 +177,7 @@ pub(super) fn refused(view: &MeterView, least: Amounts, now: Millis) -> Error {
             }
         };
         let then = match (&resets_at, view.unit) {
-            _ if need > view.limit => "That never fits: ask for less, or have the limit raised.".to_owned(),
+            _ if floor > view.limit => "That never fits: ask for less, or have the limit raised.".to_owned(),
             (_, Unit::Parallel) => "Try again when one of them has ended.".to_owned(),
             (Some(at), _) => format!("It starts again at {at}."),
             (None, _) => "Try again in a moment.".to_owned(),

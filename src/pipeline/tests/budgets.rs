@@ -130,6 +130,24 @@ fn requests_per_minute_are_refused_with_429_until_the_window_ends() {
 }
 
 #[test]
+fn an_answer_is_cut_to_a_token_limit_that_is_smaller_than_what_it_may_use() {
+    let mut world = world(answers(9));
+    let account = world.key_account();
+    world.define(&Terms::rate(account.clone(), "tokens_per_minute", Unit::Tokens, Period::Seconds(60), 400));
+    let mut served = 0;
+    let mut got = world.ask(&body(json!({})));
+    while got.status == 200 {
+        served += 1;
+        assert!(world.sent.last().unwrap().body["max_tokens"].as_u64().unwrap() < 400);
+        world.settle_down();
+        assert_eq!(world.meter(&account, "tokens_per_minute").spent, served * 120);
+        got = world.ask(&body(json!({})));
+    }
+    assert_eq!(got.code(), (429, "rate_limit_exceeded".to_owned()));
+    assert!(served >= 2 && got.error()["message"].as_str().unwrap().contains("It starts again at"), "{}", got.text);
+}
+
+#[test]
 fn a_refusal_says_what_is_counted_and_what_never_fits() {
     let mut world = world(answers(1));
     let account = world.budget(Unit::Requests, 1);
