@@ -463,7 +463,8 @@ fn note(told: &mut Told, meter: &Meter, holding: Holding, tight: Option<bool>, n
         fail_open,
         exact,
         window: meter.window,
-        until: meter.until,
+        // A window of seconds that has not begun has no end yet.
+        until: if now < meter.until { meter.until } else { Millis(0) },
         spent: meter.spent,
         held: meter.held,
         granted: holding.granted,

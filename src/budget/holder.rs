@@ -199,7 +199,7 @@ impl Held {
 
     /// Whether its window is the one of now. The account's word counts for more than the clock here.
     fn is_current(&self, now: Millis) -> bool {
-        now < self.slice.until || now.since(self.seen) < SEEN_MS
+        self.slice.until != Millis(0) && (now < self.slice.until || now.since(self.seen) < SEEN_MS)
     }
 
     /// Whether the account knows everything of it, and no request has come by for long.

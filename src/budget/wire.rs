@@ -115,7 +115,7 @@ pub struct MeterView {
     pub exact: bool,
     /// Number of the window.
     pub window: u32,
-    /// Its end.
+    /// Its end; 0 where it begins with the next use.
     pub until: Millis,
     /// Used in it by everybody, as far as known.
     pub spent: i64,

@@ -100,6 +100,21 @@ fn a_soft_budget_counts_and_refuses_nothing() {
 }
 
 #[test]
+fn the_first_use_begins_the_window_of_a_soft_budget_too() {
+    let mut world = world(answers(2));
+    let account = world.key_account();
+    world.define(&Terms { hard: false, ..Terms::budget(account.clone(), "b", Unit::Usd, Period::Seconds(90), 1) });
+    for (window, spent) in [(1, 140_000), (1, 280_000)] {
+        let now = world.now;
+        assert_eq!(world.ask(&short()).status, 200);
+        world.settle_down();
+        let meter = world.meter(&account, "b");
+        assert_eq!((meter.window, meter.spent), (window, spent));
+        assert!(meter.until > now, "{meter:?}");
+    }
+}
+
+#[test]
 fn tokens_are_a_budget_too() {
     let mut world = world(answers(2));
     let account = world.budget(Unit::Tokens, 300);
