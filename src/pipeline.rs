@@ -515,7 +515,9 @@ impl Gateway {
     fn free_old_claims(&mut self, now: Millis) {
         let is_old = |pending: &Pending| now.since(pending.since) >= CLAIM_MS;
         let old: Vec<u32> = self.claims.iter().filter(|(_, claim)| is_old(claim)).map(|(ticket, _)| *ticket).collect();
-        old.into_iter().for_each(|ticket| self.free_claim(ticket));
+        for ticket in old {
+            self.free_claim(ticket);
+        }
     }
 
     // Step 4: admit. Nothing is served that no budget covers, or whose record could not be kept.

@@ -721,6 +721,8 @@ mod tests {
     fn older_news_of_an_account_count_no_more_once_it_or_the_default_of_its_kind_has_changed() {
         for changed in ["user:ann", "user:*"] {
             let (mut holder, ann) = (Holder::default(), [AccountRef::new(AccountKind::User, "ann")]);
+            // Says that end users are tracked.
+            holder.learn(told("organization:o"), 5, Millis(0));
             holder.learn(told("user:ann"), 5, Millis(0));
             assert_eq!(holder.standing(&ann, Millis(0)), Standing::Known(Vec::new()));
             holder.changed(changed.parse().unwrap(), 6);
