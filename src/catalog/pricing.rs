@@ -201,6 +201,13 @@ impl Pricing {
     /// The most that a request of so many tokens can cost: every token at the dearest price that it
     /// might be billed at.
     pub fn most(&self, prompt: u64, completion: u64) -> NanoUsd {
+        // A shorter prompt may be the dearer one, where long ones are cheaper.
+        let ends = self.overrides.iter().map(|change| change.min_prompt_tokens).filter(|end| *end < prompt);
+        let each = ends.map(|end| self.most_at(end, completion));
+        each.fold(self.most_at(prompt, completion), NanoUsd::max)
+    }
+
+    fn most_at(&self, prompt: u64, completion: u64) -> NanoUsd {
         let price = self.for_prompt(prompt);
         let dearest = |parts: &[Option<Price>], plain: Price| parts.iter().flatten().copied().fold(plain, Price::max);
         let in_prompt = dearest(&[price.input_cache_write, price.input_cache_write_1h, price.audio], price.prompt);
@@ -252,6 +259,14 @@ mod tests {
                 "overrides":[{"min_prompt_tokens":1000,"prompt":"0.000002","completion":"0.000006"}]}"#,
         )
         .unwrap()
+    }
+
+    #[test]
+    fn the_most_is_that_of_any_shorter_prompt_too() {
+        let text = r#"{"prompt":"0.000002","completion":"0.000004","overrides":[{"min_prompt_tokens":1000,"prompt":"0.000001"}]}"#;
+        let pricing: Pricing = serde_json::from_str(text).unwrap();
+        let shorter = pricing.cost(&Tokens { prompt: 1_000, completion: 1, ..Tokens::default() }).total;
+        assert_eq!(pricing.most(1_100, 1), shorter);
     }
 
     #[test]
