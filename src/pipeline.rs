@@ -203,6 +203,8 @@ struct Pending {
     since: Millis,
     /// It is this request's: the account said so.
     granted: bool,
+    /// It was looked at whether its session repeats itself.
+    counted: bool,
 }
 
 /// A request that is answered once, and its answer so far.
@@ -344,8 +346,9 @@ impl Gateway {
             Ok(ticket) => ticket,
             Err(effect) => return Ok(effect),
         };
-        let session = call.session_id.as_deref().or(Some(head.session_id)).filter(|id| !id.is_empty());
-        let accounts = admission::charged(&principal, call.user.as_deref(), session, &call.tags);
+        let session = call.session_id.as_deref().or(Some(head.session_id));
+        let tracks = |kind| self.known.holder.tracks(kind);
+        let accounts = admission::charged(&principal, call.user.as_deref(), session, &call.tags, tracks)?;
         let meters = match self.meters_of(&principal, &accounts, now)? {
             Ok(meters) => meters,
             Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
@@ -499,7 +502,7 @@ impl Gateway {
         let Some(wanted) = wanted else { return Ok(Ok(ticket)) };
         let ticket = if ticket == 0 { self.known.holder.ticket(now) } else { ticket };
         let ask = self.known.about_claim(&key.org, wanted.claim.clone());
-        self.claims.insert(ticket, Pending { wanted, since: now, granted: false });
+        self.claims.insert(ticket, Pending { wanted, since: now, granted: false, counted: false });
         Ok(Err(Effect::Lookup(Lookups { ticket, pause_ms: 0, asks: vec![ask] })))
     }
 
@@ -526,7 +529,11 @@ impl Gateway {
     fn refuse_loops(&mut self, accounts: &[AccountRef], body: &[u8], ticket: u32, now: Millis) -> Result<()> {
         let Some(rule) = self.known.holder.policy().loop_detection else { return Ok(()) };
         // A request that has waited for its budget was counted when it came.
-        let session = accounts.iter().find(|account| account.kind == AccountKind::Session).filter(|_| ticket == 0);
+        let is_new = match self.claims.get_mut(&ticket) {
+            Some(pending) => !std::mem::replace(&mut pending.counted, true),
+            None => ticket == 0,
+        };
+        let session = accounts.iter().find(|account| account.kind == AccountKind::Session).filter(|_| is_new);
         match session {
             Some(session) if self.loops.repeats(&session.id, body, rule, now) => Err(admission::looping(rule)),
             _ => Ok(()),
@@ -576,10 +583,10 @@ impl Gateway {
                 return Err(admission::unpriced(&names()));
             }
         }
-        let endpoints = || targets.iter().filter_map(|t| Some((t.model.model.id.as_str(), t.endpoint()?)));
+        let endpoints = || targets.iter().filter_map(|t| Some((&t.model.model, t.endpoint()?)));
         let bounds = admission::bounds(&self.calibration, call, endpoints());
         let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
-        let models: Vec<&str> = endpoints().map(|(model, _)| model).collect();
+        let models: Vec<&str> = endpoints().map(|(model, _)| &*model.id).collect();
         let policy = Rc::clone(self.known.holder.policy());
         let range = admission::range(&prices, &policy, bounds, call.choices);
         let org = &principal.key().org;

@@ -26,6 +26,8 @@ pub struct Bounds {
     pub likely: u64,
     /// Tokens that the answer cannot exceed: what it asked for, or the endpoint's own limit.
     pub most: u64,
+    /// Neither is known: the provider has to be told.
+    pub open: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,7 @@ impl Calibration {
             prompt: (bytes as f64 * per_byte + OVERHEAD) as u64,
             likely: likely.min(longest).saturating_mul(choices),
             most: longest.saturating_mul(choices),
+            open: asked.is_none() && limit.is_none(),
         }
     }
 
@@ -98,10 +101,10 @@ mod tests {
     fn bounds_are_safe_at_first_and_follow_the_upper_end_of_what_was_used() {
         let mut calibration = Calibration::default();
         let bounds = |c: &Calibration, asked| c.bounds("m", 1_000, asked, Some(8_192), 1);
-        assert_eq!(bounds(&calibration, Some(100)), Bounds { prompt: 516, likely: 100, most: 100 });
-        assert_eq!(bounds(&calibration, None), Bounds { prompt: 516, likely: 4_096, most: 8_192 });
+        assert_eq!(bounds(&calibration, Some(100)), Bounds { prompt: 516, likely: 100, most: 100, open: false });
+        assert_eq!(bounds(&calibration, None), Bounds { prompt: 516, likely: 4_096, most: 8_192, open: false });
         calibration.learn("m", 1_000, 300, 200);
-        assert_eq!(bounds(&calibration, None), Bounds { prompt: 346, likely: 364, most: 8_192 });
+        assert_eq!(bounds(&calibration, None), Bounds { prompt: 346, likely: 364, most: 8_192, open: false });
         assert_eq!(bounds(&calibration, Some(100)).likely, 100);
         // A long answer counts at once, many short ones slowly.
         calibration.learn("m", 1_000, 300, 2_000);

@@ -82,6 +82,11 @@ impl Reservation {
         self.lines.is_empty()
     }
 
+    /// Whether dollars or tokens are set aside.
+    pub fn has_budget(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.unit, Unit::Usd | Unit::Tokens) && line.amount > 0)
+    }
+
     /// Whether it holds a parallel request's place.
     pub fn has_slot(&self) -> bool {
         self.lines.iter().any(|line| line.unit == Unit::Parallel)

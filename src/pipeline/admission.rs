@@ -11,9 +11,9 @@ use crate::{
         policy::{LoopDetection, Policy},
         wire::MeterView,
     },
-    catalog::{Endpoint, Pricing},
+    catalog::{Endpoint, Model, Pricing},
     dialect::openai_chat::Call,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Result},
     money::NanoUsd,
     time::Millis,
 };
@@ -24,6 +24,9 @@ const STEP: u64 = 256;
 const SLACK: u64 = 128;
 /// An answer shorter than this is of no use to anybody.
 const SHORTEST: u64 = 16;
+
+/// Longest name of an end user or a session, in characters.
+const MAX_NAME: usize = 256;
 
 /// What was set aside for a request.
 #[derive(Clone, Debug, Default)]
@@ -43,13 +46,16 @@ pub(super) struct Admitted {
 pub(super) fn bounds<'e>(
     calibration: &Calibration,
     call: &Call<'_>,
-    endpoints: impl Iterator<Item = (&'e str, &'e Endpoint)>,
+    endpoints: impl Iterator<Item = (&'e Model, &'e Endpoint)>,
 ) -> Bounds {
     let mut worst = Bounds::default();
     for (model, endpoint) in endpoints {
-        let limit = endpoint.max_completion_tokens;
-        let here = calibration.bounds(model, call.bytes, call.max_tokens, limit, call.choices);
-        worst.prompt = worst.prompt.max(here.prompt);
+        let context = endpoint.context_length.or(model.context_length);
+        let limit = endpoint.max_completion_tokens.or(context);
+        let here = calibration.bounds(&model.id, call.bytes, call.max_tokens, limit, call.choices);
+        // Bytes of an image are no tokens: no prompt is longer than its model can take.
+        worst.prompt = worst.prompt.max(here.prompt.min(context.unwrap_or(u64::MAX)));
+        worst.open |= here.open;
         worst.likely = worst.likely.max(here.likely);
         worst.most = worst.most.max(here.most);
     }
@@ -101,9 +107,11 @@ impl Admitted {
         Self { reservation, bounds, prices, policy, choices: choices.max(1), covered, asked_more: false }
     }
 
-    /// The longest answer to ask a provider for, where less was set aside than the client wants.
+    /// The longest answer to ask a provider for, where less was set aside than the client wants, or
+    /// nobody else says how long it may become.
     pub(super) fn clamp(&self) -> Option<u64> {
-        let whole = self.reservation.is_empty() || self.reservation.full;
+        let whole = self.reservation.full && !(self.bounds.open && self.reservation.has_budget());
+        let whole = self.reservation.is_empty() || whole;
         (!whole).then(|| (self.covered / self.choices).max(1))
     }
 
@@ -135,23 +143,28 @@ impl Admitted {
     }
 }
 
-/// What a request is charged to.
+/// What a request is charged to. Names that nobody could stop or set a budget for are refused.
 pub(super) fn charged(
     principal: &Principal,
     user: Option<&str>,
     session: Option<&str>,
     tags: &[String],
-) -> Vec<AccountRef> {
+    tracks: impl Fn(AccountKind) -> bool,
+) -> Result<Vec<AccountRef>> {
     let mut accounts = principal.key().accounts().to_vec();
-    let mut add = |kind, id: Option<&str>| {
-        accounts.extend(id.filter(|id| *id != "*").map(|id| AccountRef::new(kind, id)));
-    };
-    add(AccountKind::User, user);
-    add(AccountKind::Session, session);
-    for tag in tags {
-        add(AccountKind::Tag, Some(tag));
+    let tags = tags.iter().map(|tag| (AccountKind::Tag, "tags", Some(&**tag)));
+    let named = [(AccountKind::User, "user", user), (AccountKind::Session, "session_id", session)];
+    for (kind, field, id) in named.into_iter().chain(tags) {
+        let Some(id) = id.filter(|id| !matches!(*id, "" | "*")) else { continue };
+        let fits = id.chars().count() <= MAX_NAME && !id.chars().any(char::is_control);
+        if fits {
+            accounts.push(AccountRef::new(kind, id));
+        } else if tracks(kind) {
+            let message = format!("{field} must have at most {MAX_NAME} characters, none of them a control.");
+            return Err(Error::invalid(field, message));
+        }
     }
-    accounts
+    Ok(accounts)
 }
 
 /// 402, or 429 for a rate: a meter has too little left.

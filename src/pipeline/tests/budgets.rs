@@ -410,3 +410,44 @@ fn meters_of_end_users_are_forgotten_and_known_again() {
     let spent = |n: usize| world.meter(&AccountRef::new(AccountKind::User, format!("u{n}")), "usd/lifetime").spent;
     assert_eq!((spent(7), spent(8)), (280_000, 140_000));
 }
+
+#[test]
+fn a_provider_that_nobody_knows_the_limit_of_is_told_one() {
+    let mut world = world(answers(3));
+    assert_eq!(world.ask(&body(json!({}))).status, 200);
+    assert_eq!(world.sent[0].body.get("max_tokens"), None, "no budget depends on it");
+    world.settle_down();
+    world.budget(Unit::Usd, 1_000_000_000);
+    world.gateway.known.forget();
+    assert_eq!(world.ask(&body(json!({}))).status, 200);
+    let longest = world.sent[1].body["max_tokens"].as_i64().unwrap();
+    assert!(longest * COMPLETION_NANO < 1_000_000_000, "{longest}");
+    assert_eq!(world.ask(&body(json!({ "max_tokens": 7 }))).status, 200);
+    assert_eq!(world.sent[2].body["max_tokens"], 7);
+}
+
+#[test]
+fn names_that_nobody_could_stop_are_refused_where_they_are_charged() {
+    let mut world = world(answers(4));
+    let odd = [json!({ "user": "x".repeat(257) }), json!({ "user": "a\nb" })];
+    assert_eq!(world.ask(&body(odd[0].clone())).status, 200, "nobody asks for it yet");
+    let all = AccountRef::default_of(AccountKind::User);
+    world.define(&Terms::budget(all, "usd/daily", Unit::Usd, Period::Daily, 1_000_000_000));
+    world.gateway.known.forget();
+    for more in odd {
+        let error = world.ask(&body(more)).error();
+        assert_eq!((&error["code"], &error["param"]), (&json!("invalid_request"), &json!("user")), "{error}");
+    }
+    for good in ["ü".repeat(256), String::new(), "*".to_owned()] {
+        assert_eq!(world.ask(&body(json!({ "user": good }))).status, 200);
+    }
+}
+
+#[test]
+fn a_session_that_goes_round_in_circles_is_refused_with_idempotency_keys_too() {
+    let mut world = world(answers(2));
+    world.manage("PATCH", "/organization", json!({ "loop_detection": { "repeats": 2, "window_s": 60 } }));
+    let (key, step) = (world.key.clone(), body(json!({ "session_id": "run-1" })));
+    let mut ask = |name: &str| world.ask_as(&key, Head { idempotency_key: name, ..Head::default() }, &step).status;
+    assert_eq!((ask("a"), ask("b"), ask("c")), (200, 200, 400));
+}
