@@ -169,6 +169,7 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     let balance = credits::held(sql)?;
     book::write_off(sql, Millis(old))?;
     credits::written_off(sql, balance, now)?;
+    book::prune(sql, Millis(old))?;
     claims::forget(sql, now)?;
     sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;
     sql.run("DELETE FROM sessions WHERE seen < ?1", &[old.into()])?;

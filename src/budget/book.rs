@@ -37,6 +37,7 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (session, meter, win)
         ) WITHOUT ROWID",
         "CREATE INDEX IF NOT EXISTS holdings_of_meter ON holdings (meter)",
+        "CREATE INDEX IF NOT EXISTS meters_inherited ON meters (until) WHERE origin IS NOT NULL",
         "CREATE TABLE IF NOT EXISTS stops (account TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     ] {
         sql.run(statement, &[])?;
@@ -283,6 +284,22 @@ pub fn write_off(sql: &dyn Sql, old: Millis) -> Result<()> {
     Ok(())
 }
 
+/// Forgets inherited meters whose windows ended before `old`, a few at a time: there is one for every
+/// name that a client ever gave. One that is used again is inherited again.
+pub fn prune(sql: &dyn Sql, old: Millis) -> Result<(), SqlError> {
+    let rows = sql.run(
+        "SELECT id FROM meters m WHERE origin IS NOT NULL AND until > 0 AND until < ?1
+           AND NOT EXISTS (SELECT 1 FROM holdings h WHERE h.meter = m.id AND h.granted - h.used - h.returned > 0) LIMIT 100",
+        &[old.0.into()],
+    )?;
+    for row in rows {
+        let id = int(&row, "id");
+        sql.run("DELETE FROM holdings WHERE meter = ?1", &[id.into()])?;
+        sql.run("DELETE FROM meters WHERE id = ?1", &[id.into()])?;
+    }
+    Ok(())
+}
+
 /// When a session that holds parallel requests was last heard of, the longest silent first.
 pub fn slots_seen(sql: &dyn Sql) -> Result<Option<Millis>, SqlError> {
     let rows = sql.run(
@@ -372,8 +389,7 @@ fn rolled(sql: &dyn Sql, row: &Row, now: Millis) -> Result<Meter> {
     if starts_with_use && now >= meter.until {
         (meter.spent, meter.held, meter.alerted) = (0, 0, 0);
     } else if meter.roll(now) {
-        sql.run("UPDATE meters SET lost = 0 WHERE id = ?1", &[number(meter.id)])?;
-        save(sql, &meter)?;
+        begin_window(sql, &meter)?;
     }
     Ok(meter)
 }
@@ -384,10 +400,19 @@ fn load(sql: &dyn Sql, id: MeterId, now: Millis) -> Result<Option<Meter>> {
     let Some(row) = rows.first() else { return Ok(None) };
     let mut meter = meter(row)?;
     if meter.roll(now) {
-        sql.run("UPDATE meters SET lost = 0 WHERE id = ?1", &[number(id)])?;
-        save(sql, &meter)?;
+        begin_window(sql, &meter)?;
     }
     Ok(Some(meter))
+}
+
+/// What is settled of earlier windows is of no use any more.
+fn begin_window(sql: &dyn Sql, meter: &Meter) -> Result<()> {
+    sql.run("UPDATE meters SET lost = 0 WHERE id = ?1", &[number(meter.id)])?;
+    sql.run(
+        "DELETE FROM holdings WHERE meter = ?1 AND win < ?2 AND granted - used - returned <= 0",
+        &[number(meter.id), i64::from(meter.window).into()],
+    )?;
+    save(sql, meter)
 }
 
 fn save(sql: &dyn Sql, meter: &Meter) -> Result<()> {

@@ -451,3 +451,43 @@ fn a_session_that_goes_round_in_circles_is_refused_with_idempotency_keys_too() {
     let mut ask = |name: &str| world.ask_as(&key, Head { idempotency_key: name, ..Head::default() }, &step).status;
     assert_eq!((ask("a"), ask("b"), ask("c")), (200, 200, 400));
 }
+
+#[test]
+fn windows_and_names_that_are_over_leave_nothing_behind() {
+    let mut world = world(answers(12));
+    let key = world.key_account();
+    world.define(&Terms::rate(key, "requests_per_minute", Unit::Requests, Period::Seconds(60), 1_000));
+    let all = AccountRef::default_of(AccountKind::User);
+    world.define(&Terms::budget(all, "usd/daily", Unit::Usd, Period::Daily, 1_000_000_000));
+    for n in 0..10 {
+        assert_eq!(world.ask(&body(json!({ "user": format!("u{n}"), "max_tokens": 10 }))).status, 200);
+        world.settle_down();
+        world.now = world.now.plus(61_000);
+    }
+    let count = |world: &World, table: &str| world.account.run(&format!("SELECT * FROM {table}"), &[]).unwrap().len();
+    assert_eq!((count(&world, "meters"), count(&world, "holdings")), (12, 11));
+    // A day later the end users are forgotten, and one comes back.
+    world.now = world.now.plus(26 * 3_600_000);
+    crate::account::commit::sweep(&world.account, world.now).unwrap();
+    assert_eq!(count(&world, "meters"), 2);
+    for _ in 0..2 {
+        assert_eq!(world.ask(&body(json!({ "user": "u3", "max_tokens": 10 }))).status, 200);
+    }
+    world.settle_down();
+    assert_eq!(world.meter(&AccountRef::new(AccountKind::User, "u3"), "usd/daily").spent, 280_000);
+}
+
+#[test]
+fn a_name_that_is_forgotten_while_it_is_known_here_is_asked_for_again() {
+    let mut world = world(answers(2));
+    let all = AccountRef::default_of(AccountKind::User);
+    world.define(&Terms::budget(all, "b", Unit::Usd, Period::Seconds(20), 1_000_000_000));
+    let ann = body(json!({ "user": "ann", "max_tokens": 10 }));
+    assert_eq!(world.ask(&ann).status, 200);
+    world.settle_down();
+    world.now = world.now.plus(30_000);
+    book::prune(&world.account, world.now).unwrap();
+    assert_eq!(world.ask(&ann).status, 200);
+    world.settle_down();
+    assert_eq!(world.meter(&AccountRef::new(AccountKind::User, "ann"), "b").spent, 140_000);
+}
