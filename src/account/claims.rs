@@ -15,12 +15,14 @@ use crate::{
 
 /// Creates the table.
 pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.run(
+    for statement in [
         "CREATE TABLE IF NOT EXISTS claims (
             id TEXT PRIMARY KEY, body TEXT NOT NULL, owner TEXT NOT NULL, session TEXT NOT NULL, until INTEGER NOT NULL, kept TEXT
         ) WITHOUT ROWID",
-        &[],
-    )?;
+        "CREATE INDEX IF NOT EXISTS claims_until ON claims (until)",
+    ] {
+        sql.run(statement, &[])?;
+    }
     Ok(())
 }
 

@@ -166,9 +166,12 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     }
     book::release_slots(sql, Millis(dead))?;
     let old = now.plus(-FORGET_AFTER_MS).0;
-    let balance = credits::held(sql)?;
-    book::write_off(sql, Millis(old))?;
-    credits::written_off(sql, balance, now)?;
+    // Whoever holds anything has a row here: without an old one there is nothing to look for.
+    if !sql.run("SELECT 1 AS n FROM sessions WHERE seen < ?1 LIMIT 1", &[old.into()])?.is_empty() {
+        let balance = credits::held(sql)?;
+        book::write_off(sql, Millis(old))?;
+        credits::written_off(sql, balance, now)?;
+    }
     book::prune(sql, Millis(old))?;
     claims::forget(sql, now)?;
     sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;

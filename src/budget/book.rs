@@ -37,6 +37,7 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (session, meter, win)
         ) WITHOUT ROWID",
         "CREATE INDEX IF NOT EXISTS holdings_of_meter ON holdings (meter)",
+        "CREATE INDEX IF NOT EXISTS meters_by_unit ON meters (doc ->> '$.unit')",
         "CREATE INDEX IF NOT EXISTS meters_inherited ON meters (until) WHERE origin IS NOT NULL",
         "CREATE TABLE IF NOT EXISTS stops (account TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     ] {
@@ -253,8 +254,8 @@ pub fn report(sql: &dyn Sql, session: &str, totals: &[Total], now: Millis) -> Re
 /// Sessions that are dead run no request any more: what they held of parallel requests is free again.
 pub fn release_slots(sql: &dyn Sql, dead: Millis) -> Result<()> {
     let rows = sql.run(
-        "SELECT DISTINCT h.meter AS id FROM holdings h JOIN meters m ON m.id = h.meter
-         WHERE h.granted - h.used - h.returned > 0 AND m.doc LIKE '%\"unit\":\"parallel\"%'
+        "SELECT DISTINCT h.meter AS id FROM meters m CROSS JOIN holdings h ON h.meter = m.id
+         WHERE h.granted - h.used - h.returned > 0 AND m.doc ->> '$.unit' = 'parallel'
            AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session = h.session AND s.seen >= ?1)",
         &[dead.0.into()],
     )?;
@@ -303,8 +304,8 @@ pub fn prune(sql: &dyn Sql, old: Millis) -> Result<(), SqlError> {
 /// When a session that holds parallel requests was last heard of, the longest silent first.
 pub fn slots_seen(sql: &dyn Sql) -> Result<Option<Millis>, SqlError> {
     let rows = sql.run(
-        "SELECT min(s.seen) AS seen FROM holdings h JOIN meters m ON m.id = h.meter JOIN sessions s ON s.session = h.session
-         WHERE h.granted - h.used - h.returned > 0 AND m.doc LIKE '%\"unit\":\"parallel\"%'",
+        "SELECT min(s.seen) AS seen FROM meters m CROSS JOIN holdings h ON h.meter = m.id JOIN sessions s ON s.session = h.session
+         WHERE h.granted - h.used - h.returned > 0 AND m.doc ->> '$.unit' = 'parallel'",
         &[],
     )?;
     Ok(rows.first().and_then(|row| row.get("seen")).and_then(Value::as_i64).map(Millis))
