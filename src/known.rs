@@ -215,7 +215,7 @@ impl Known {
             _ => crate::DEFAULT_ORG.to_owned(),
         };
         let account = self.accounts.entry(org.clone()).or_default();
-        let valid = account.valid_from.is_some_and(|from| now.since(from) < VALID_MS);
+        let valid = account.valid_from.is_some_and(|from| now.since(from) < plant!(WordForAMinute, VALID_MS, 60_000));
         if !valid
             && let Some((at, why)) = &account.failed
             && now.since(*at) < 1_000
@@ -240,7 +240,7 @@ impl Known {
         }
         // Not known here. KV is near, but only the account knows whether KV is right; asked together.
         match self.kv_keys.remove(hash) {
-            Some(Some(record)) if valid && current(&record) && record.revision >= floor => {
+            Some(Some(record)) if plant!(KvBelieved, valid && current(&record) && record.revision >= floor, true) => {
                 self.keep_key(hash.clone(), Some(Rc::clone(&record)), now);
                 Lookup::Found(record)
             }
@@ -315,6 +315,12 @@ impl Known {
     /// What became of a claim; told once.
     pub fn take_claimed(&mut self, owner: &str) -> Option<Claimed> {
         self.claimed.remove(owner)
+    }
+
+    /// A question for slices.
+    pub fn about_slices(&mut self, org: &str, wants: Vec<wire::Want>, now: Millis) -> Ask {
+        let ask = self.holder.number(wants, now);
+        self.about_meters(org, ask)
     }
 
     /// All providers.

@@ -18,6 +18,9 @@
     )
 )]
 
+#[macro_use]
+pub mod planted;
+
 pub mod account;
 pub mod admin;
 pub mod auth;
@@ -37,7 +40,7 @@ pub mod ports;
 pub mod routing;
 pub mod time;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "shell"))]
 mod shell;
 #[cfg(test)]
 mod testing;

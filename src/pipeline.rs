@@ -24,7 +24,7 @@ use crate::{
         estimate::Calibration,
         holder::{Amounts, Holder, Reserve, Standing, Used},
         policy::Policy,
-        wire::{self, Total, Want},
+        wire::{self, Total},
     },
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     dialect::openai_chat::{self, Call, Finish, ProviderError, Relay, ResponseFacts, StreamEnd, estimate_tokens},
@@ -281,7 +281,7 @@ impl Gateway {
     /// A gateway that has served nothing yet.
     pub fn new(config: Config) -> Self {
         let mut rng = Rng::new(config.seed);
-        let session = format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+        let session = session(&mut rng);
         let root_key = config
             .env
             .get("SLUICE_MANAGEMENT_KEY")
@@ -326,7 +326,17 @@ impl Gateway {
         }
     }
 
+    /// Who was silent for long begins a new life, before the account forgets the old one with its totals.
+    fn renew(&mut self, now: Millis) {
+        let idle = self.exchanges.is_empty() && self.ended.is_empty() && !self.known.holder.lingers();
+        if idle && self.commit.is_old(now) {
+            self.commit = Commit::new(session(&mut self.rng));
+            self.known.holder = Holder::default();
+        }
+    }
+
     fn try_begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Result<Effect> {
+        self.renew(now);
         let hash = presented_key(head)?.hash();
         let call = openai_chat::parse(body);
         let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
@@ -553,7 +563,7 @@ impl Gateway {
             Standing::Stopped(account) => Err(admission::stopped(&account)),
             Standing::Ask(accounts) => match self.known.unreachable(org, now) {
                 Some(why) => Err(Error::store("account", why)),
-                None => Ok(Err(self.known.about_meters(org, wire::Ask { accounts, wants: Vec::new() }))),
+                None => Ok(Err(self.known.about_meters(org, wire::Ask { accounts, ..wire::Ask::default() }))),
             },
         }
     }
@@ -603,8 +613,8 @@ impl Gateway {
                     return Err(Error::store("account", why));
                 }
                 // Nothing to ask: what was said a moment ago holds.
-                let ask = wire::Ask { accounts: Vec::new(), wants };
-                let asks = if ask.is_empty() { Vec::new() } else { vec![self.known.about_meters(org, ask)] };
+                let asks =
+                    if wants.is_empty() { Vec::new() } else { vec![self.known.about_slices(org, wants, now)] };
                 Ok(Err(Lookups { ticket, pause_ms, asks }))
             }
         }
@@ -789,7 +799,7 @@ impl Gateway {
         if !admitted.asked_more {
             return Progress::Short;
         }
-        if admitted.used_up(written) {
+        if plant!(NeverCut, admitted.used_up(written), false) {
             exchange.cut = Some(Cut::Budget);
             return Progress::Cut;
         }
@@ -808,8 +818,7 @@ impl Gateway {
                 Vec::new()
             }
             Err(wants) => {
-                let ask = wire::Ask { accounts: Vec::new(), wants };
-                vec![self.known.about_meters(&exchange.principal.key().org, ask)]
+                vec![self.known.about_slices(&exchange.principal.key().org, wants, now)]
             }
         }
     }
@@ -823,7 +832,9 @@ impl Gateway {
             Lookup::Found(record) => record.admit(KeyKind::Inference, now).is_err(),
             _ => false,
         };
-        let stopped = refused || exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
+        let stopped = plant!(RunsOn, refused, false)
+            || plant!(RunsOn, true, false)
+                && exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
         if stopped {
             exchange.cut = Some(Cut::Stopped);
         }
@@ -838,7 +849,7 @@ impl Gateway {
             _ => Vec::new(),
         };
         if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts, now) {
-            let ask = wire::Ask { accounts, wants: Vec::new() };
+            let ask = wire::Ask { accounts, ..wire::Ask::default() };
             asks.push(self.known.about_meters(&exchange.principal.key().org, ask));
         }
         asks
@@ -1013,7 +1024,7 @@ impl Gateway {
 
     /// The account's answer to a batch sent at `asked`.
     pub fn batch_done(&mut self, seq: u64, reply: CommitReply, asked: Millis, now: Millis) {
-        self.commit.done(seq);
+        self.commit.done(seq, now);
         if self.commit.all_taken() {
             self.known.holder.all_taken();
         }
@@ -1041,6 +1052,25 @@ impl Gateway {
         let mut models: Vec<String> = exchange.targets.iter().map(|target| target.model.model.id.clone()).collect();
         models.dedup();
         self.known.refreshes(&exchange.principal.key().org, &models, now)
+    }
+
+    /// For the simulator: what is set aside for a request that runs, and whether that is all it can use.
+    #[cfg(feature = "planted")]
+    pub fn reservation(&self, exchange: u32) -> Option<&crate::budget::holder::Reservation> {
+        Some(&self.exchanges.get(&exchange)?.admitted.reservation)
+    }
+
+    /// For the simulator: the model that a request is sent to.
+    #[cfg(feature = "planted")]
+    pub fn serving(&self, exchange: u32) -> Option<&str> {
+        Some(&self.exchanges.get(&exchange)?.target()?.model.model.id)
+    }
+
+    /// For the simulator: the event of the request that has ended last.
+    #[cfg(feature = "planted")]
+    pub fn last_ended(&self) -> Option<UsageEvent> {
+        let Ended { exchange, outcome, status, error, facts, cost, at, .. } = &**self.ended.back()?;
+        Some(exchange.event(*outcome, *status, *error, facts, *cost, *at))
     }
 
     /// Requests being served: for tests and health.
@@ -1079,7 +1109,7 @@ impl Source for Served<'_> {
         self.running.values().any(|exchange| exchange.told)
     }
 
-    fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
+    fn money(&mut self) -> (Vec<Total>, wire::Ask) {
         self.holder.take(self.now)
     }
 
@@ -1292,6 +1322,10 @@ impl Exchange {
             service_tier: facts.service_tier.clone(),
         }
     }
+}
+
+fn session(rng: &mut Rng) -> String {
+    format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
 }
 
 /// An error as an answer.

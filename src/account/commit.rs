@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sessions` | an isolate's life, and when it was last heard of |
 //! | `batches` | numbers of batches taken: a repeated one has no effect |
+//! | `marks` | below which number a session's batches are all taken, and its last question for slices |
 //! | `open_generations` | a running generation, as the event it becomes if its isolate falls silent |
 //! | `outbox` | usage events not yet in the queue, as JSON without the array's brackets |
 //!
@@ -16,7 +17,10 @@ use serde_json::Value;
 use super::{alerts, claims, credits, gathered, key_usage, keys, ledger::UsageLine, organization, rotation};
 use crate::{
     auth::KeyRecord,
-    budget::{AccountKind, book, wire::Told},
+    budget::{
+        AccountKind, book,
+        wire::{MeterView, Told},
+    },
     error::{Error, Result},
     metering::{ALIVE_EVERY_MS, CommitReply, CommitRequest},
     ports::{Sql, SqlError},
@@ -25,8 +29,11 @@ use crate::{
 
 /// An isolate not heard of for so long is dead: three reports missed.
 pub(super) const LOST_AFTER_MS: i64 = 3 * ALIVE_EVERY_MS;
-/// Sessions without running generations are kept so long, for batches that come twice.
-const FORGET_AFTER_MS: i64 = 3_600_000;
+/// Silent sessions are kept so long, with what they have told: an isolate that wakes up goes on from
+/// there, or has begun a new life long before (`metering::Commit::is_old`).
+const FORGET_AFTER_MS: i64 = 48 * 3_600_000;
+/// Numbers of batches are forgotten so many at a time.
+const FORGET_EVERY: i64 = 64;
 /// How long events gather in the outbox before they are sent on.
 const GATHER_MS: i64 = 500;
 /// Most bytes of one queue message (limit: 128 KB). One that is half full is sent as it is.
@@ -37,6 +44,9 @@ pub fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     for statement in [
         "CREATE TABLE IF NOT EXISTS sessions (session TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS batches (session TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (session, seq)) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS marks (
+            session TEXT PRIMARY KEY, below INTEGER NOT NULL DEFAULT 0, asked INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS open_generations (id TEXT PRIMARY KEY, session TEXT NOT NULL, event TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)",
     ] {
@@ -80,6 +90,15 @@ fn tell(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Option<To
     }
     if !ask.wants.is_empty() {
         seen(sql, &request.session, now)?;
+        if !is_new(sql, &request.session, ask.n)? {
+            // Nobody waits for what it wants any more: it learns how things stand, and gets nothing.
+            for want in &mut ask.wants {
+                (want.base, want.need, want.more) = (0, 0, 0);
+            }
+            let told = book::tell(sql, &request.session, &ask, now)?;
+            let meters = told.meters.into_iter().map(|view| MeterView { tight: None, ..view }).collect();
+            return Ok(Some(Told { meters, ..told }));
+        }
     }
     if ask.is_empty() {
         return Ok(None);
@@ -89,6 +108,17 @@ fn tell(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<Option<To
         charged.policy = Some(organization::policy(sql)?);
     }
     Ok(Some(told))
+}
+
+/// Whether a question for slices is later than all that came before.
+fn is_new(sql: &dyn Sql, session: &str, n: u64) -> Result<bool> {
+    let n = i64::try_from(n).map_err(|_| Error::internal("the number of a question out of range"))?;
+    let rows = sql.run(
+        "INSERT INTO marks (session, asked) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET asked = excluded.asked WHERE asked < excluded.asked RETURNING asked",
+        &[session.into(), n.into()],
+    )?;
+    Ok(plant!(AskedAgain, !rows.is_empty(), true))
 }
 
 /// The session lives.
@@ -105,11 +135,22 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
     let seq = i64::try_from(request.seq).map_err(|_| Error::internal("a batch number out of range"))?;
     seen(sql, session, now)?;
     let new = sql.run(
-        "INSERT INTO batches VALUES (?1, ?2) ON CONFLICT DO NOTHING RETURNING seq",
+        "INSERT INTO batches SELECT ?1, ?2 WHERE ?2 >= coalesce((SELECT below FROM marks WHERE session = ?1), 0)
+         ON CONFLICT DO NOTHING RETURNING seq",
         &[session.into(), seq.into()],
     )?;
-    if new.is_empty() {
+    if plant!(NoDedup, new.is_empty(), false) {
         return Ok(());
+    }
+    let below = i64::try_from(request.below).unwrap_or_default();
+    if below % FORGET_EVERY == 0 && below > 0 {
+        // The mark takes the place of the numbers below it.
+        sql.run(
+            "INSERT INTO marks (session, below) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET below = max(below, excluded.below)",
+            &[session.into(), plant!(MarkForgotten, below, 0).into()],
+        )?;
+        sql.run("DELETE FROM batches WHERE session = ?1 AND seq < ?2", &[session.into(), below.into()])?;
     }
     for event in &request.open {
         let text = serde_json::to_string(event).unwrap_or_default();
@@ -129,6 +170,7 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
     }
     if !request.usage.is_empty() {
         key_usage::add_usage(sql, &request.usage)?;
+        plant!(UsageTwice => key_usage::add_usage(sql, &request.usage)?);
     }
     for finished in &request.finished {
         claims::finish(sql, finished)?;
@@ -156,7 +198,11 @@ fn take(sql: &dyn Sql, request: &CommitRequest, now: Millis) -> Result<()> {
 pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     let dead = now.plus(-LOST_AFTER_MS).0;
     let lost = sql.run(
-        "DELETE FROM open_generations WHERE session IN (SELECT session FROM sessions WHERE seen < ?1) RETURNING event",
+        plant!(
+            LostStays,
+            "DELETE FROM open_generations WHERE session IN (SELECT session FROM sessions WHERE seen < ?1) RETURNING event",
+            "SELECT event FROM open_generations WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)"
+        ),
         &[dead.into()],
     )?;
     for row in lost {
@@ -164,8 +210,8 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
             sql.run("INSERT INTO outbox (body) VALUES (?1)", &[event.into()])?;
         }
     }
-    book::release_slots(sql, Millis(dead))?;
-    let old = now.plus(-FORGET_AFTER_MS).0;
+    plant!(SlotsNever, book::release_slots(sql, plant!(SlotsTooEarly, Millis(dead), now.plus(-10_000)))?, ());
+    let old = now.plus(plant!(ForgottenEarly, -FORGET_AFTER_MS, -600_000)).0;
     // Whoever holds anything has a row here: without an old one there is nothing to look for.
     if !sql.run("SELECT 1 AS n FROM sessions WHERE seen < ?1 LIMIT 1", &[old.into()])?.is_empty() {
         let balance = credits::held(sql)?;
@@ -174,7 +220,10 @@ pub fn sweep(sql: &dyn Sql, now: Millis) -> Result<()> {
     }
     book::prune(sql, Millis(old))?;
     claims::forget(sql, now)?;
-    sql.run("DELETE FROM batches WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)", &[old.into()])?;
+    for table in ["batches", "marks"] {
+        let statement = format!("DELETE FROM {table} WHERE session IN (SELECT session FROM sessions WHERE seen < ?1)");
+        sql.run(&statement, &[old.into()])?;
+    }
     sql.run("DELETE FROM sessions WHERE seen < ?1", &[old.into()])?;
     Ok(())
 }
@@ -222,7 +271,7 @@ impl Message {
 
 /// The queue has it.
 pub fn sent(sql: &dyn Sql, last_seq: i64) -> Result<()> {
-    sql.run("DELETE FROM outbox WHERE seq <= ?1", &[last_seq.into()])?;
+    sql.run("DELETE FROM outbox WHERE seq <= ?1", &[plant!(SentTooMuch, last_seq, last_seq + 1).into()])?;
     Ok(())
 }
 
@@ -235,7 +284,8 @@ pub fn next_alarm(sql: &dyn Sql, now: Millis) -> Result<Option<Millis>> {
     )?;
     let slots = book::slots_seen(sql)?.map(|seen| seen.0);
     let column = |name: &str| row.first().and_then(|row| row.get(name)?.as_i64());
-    let send = column("waiting").filter(|waiting| *waiting == 1).map(|_| now.plus(GATHER_MS));
+    let send =
+        column("waiting").filter(|waiting| plant!(AlarmForgotten, *waiting == 1, false)).map(|_| now.plus(GATHER_MS));
     let look = column("seen")
         .into_iter()
         .chain(slots)

@@ -143,10 +143,10 @@ impl Account {
         let seen = CommitRequest { session: session.to_owned(), seq: 1, ..CommitRequest::default() };
         commit::commit(&self.sql, &seen, self.now).unwrap();
         let accounts: Vec<AccountRef> = vec![account.parse().unwrap()];
-        let told = book::tell(&self.sql, session, &Ask { accounts, wants: vec![] }, self.now).unwrap();
+        let told = book::tell(&self.sql, session, &Ask { accounts, ..Ask::default() }, self.now).unwrap();
         let view = &told.meters[0];
         let want = Want { meter: view.id, window: view.window, base: 0, need: hold, more: hold, rest: false };
-        let told = book::tell(&self.sql, session, &Ask { accounts: vec![], wants: vec![want] }, self.now).unwrap();
+        let told = book::tell(&self.sql, session, &Ask { wants: vec![want], ..Ask::default() }, self.now).unwrap();
         assert_eq!(told.meters[0].granted, hold);
         let total = Total { meter: view.id, window: told.meters[0].window, used: spend, returned: 0 };
         book::report(&self.sql, session, &[total], self.now).unwrap();

@@ -183,17 +183,19 @@ pub fn stopped(sql: &dyn Sql, account: &AccountRef) -> Result<Option<Millis>, Sq
 
 /// Answers a session's question, and hands out what it wants.
 pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told> {
-    let mut told = Told::default();
+    let mut told = Told { n: ask.n, ..Told::default() };
     for account in &ask.accounts {
         inherit(sql, account)?;
         let mut ids = Vec::new();
         for meter in of_account(sql, account, now)? {
             ids.push(meter.id);
             let holding = holding(sql, session, &meter)?;
-            note(&mut told, &meter, holding, None, now);
+            // One that is over begins with its next use: nothing is to be charged to it as it stands.
+            let until = if now < meter.until { meter.until } else { Millis(0) };
+            note(&mut told, &Meter { until, ..meter }, holding, None, now);
         }
         let tracks = if account.kind == AccountKind::Organization { tracks(sql)? } else { Vec::new() };
-        let stopped = stopped(sql, account)?.is_some();
+        let stopped = plant!(StopUntold, stopped(sql, account)?.is_some(), false);
         told.accounts.push(Charged { account: account.clone(), meters: ids, stopped, policy: None, tracks });
     }
     for want in &ask.wants {
@@ -204,6 +206,8 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
         let mut holding = holding(sql, session, &meter)?;
         let Want { need, more, rest, .. } = *want;
         let base = if want.window == meter.window { want.base } else { 0 };
+        // What was given back in its name, because it was silent, it knows only from the answer to this.
+        let base = base.max(holding.used.saturating_add(holding.returned));
         let before = (holding, meter.held);
         let most = base.saturating_add(more.max(need));
         if rest {
@@ -212,8 +216,14 @@ pub fn tell(sql: &dyn Sql, session: &str, ask: &Ask, now: Millis) -> Result<Told
             meter.grant(&mut holding, base.saturating_add(need), most, now);
         }
         if before != (holding, meter.held) {
-            keep(sql, session, &meter, &holding)?;
-            save(sql, &meter)?;
+            plant!(
+                GrantNotSaved,
+                {
+                    plant!(HoldingNotSaved, keep(sql, session, &meter, &holding)?, ());
+                    save(sql, &meter)?;
+                },
+                ()
+            );
         }
         note(&mut told, &meter, holding, Some(holding.granted < most), now);
     }
@@ -231,8 +241,8 @@ pub fn report(sql: &dyn Sql, session: &str, totals: &[Total], now: Millis) -> Re
         if !matches!(meter.terms.period, Period::Seconds(_)) {
             meter = rolled(sql, row, now)?;
         }
-        let mut holding = holding_in(sql, session, meter.id, total.window)?;
-        let in_window = total.window == meter.window;
+        let mut holding = holding_in(sql, session, meter.id, plant!(LateIsNow, total.window, meter.window))?;
+        let in_window = plant!(LateIsNow, total.window == meter.window, true);
         meter.report(&mut holding, total.used, total.returned, in_window);
         if !in_window && holding.held() == 0 {
             sql.run(
@@ -241,7 +251,7 @@ pub fn report(sql: &dyn Sql, session: &str, totals: &[Total], now: Millis) -> Re
             )?;
             continue;
         }
-        let of = Meter { window: total.window, ..meter.clone() };
+        let of = Meter { window: plant!(LateIsNow, total.window, meter.window), ..meter.clone() };
         keep(sql, session, &of, &holding)?;
         if in_window {
             moved.crossed.extend(cross(&mut meter, now));
@@ -276,10 +286,10 @@ pub fn write_off(sql: &dyn Sql, old: Millis) -> Result<()> {
         &[old.0.into()],
     )?;
     sql.run(&format!("DELETE FROM holdings WHERE {gone}"), &[old.0.into()])?;
-    for row in rows {
+    for row in plant!(WriteOffForgotten, rows, Vec::new()) {
         sql.run(
             "UPDATE meters SET spent = spent + ?2, lost = lost + ?2, held = held - ?2 WHERE id = ?1",
-            &[int(&row, "meter").into(), int(&row, "n").into()],
+            &[int(&row, "meter").into(), plant!(WriteOffTwice, int(&row, "n"), 2 * int(&row, "n")).into()],
         )?;
     }
     Ok(())
@@ -327,7 +337,7 @@ fn cross(meter: &mut Meter, now: Millis) -> Vec<Crossed> {
 
 /// Gives an account the meters that every one of its kind has.
 pub fn inherit(sql: &dyn Sql, account: &AccountRef) -> Result<()> {
-    if account.is_default() {
+    if plant!(InheritForgotten, account.is_default(), true) {
         return Ok(());
     }
     let rows = sql.run(
@@ -352,7 +362,7 @@ fn tracks(sql: &dyn Sql) -> Result<Vec<AccountKind>> {
              UNION ALL SELECT 1 FROM stops WHERE account > ?1 AND account < ?2 LIMIT 1",
             &[from.into(), to.into()],
         )?;
-        if !rows.is_empty() {
+        if plant!(TracksForgotten, !rows.is_empty(), kind == AccountKind::Tag) {
             kinds.push(kind);
         }
     }
@@ -401,6 +411,7 @@ fn load(sql: &dyn Sql, id: MeterId, now: Millis) -> Result<Option<Meter>> {
     let Some(row) = rows.first() else { return Ok(None) };
     let mut meter = meter(row)?;
     if meter.roll(now) {
+        plant!(LostStaysLost => return Ok(Some(save(sql, &meter).map(|()| meter)?)));
         begin_window(sql, &meter)?;
     }
     Ok(Some(meter))
@@ -534,7 +545,7 @@ mod tests {
     fn take(sql: &Memory, session: &str, window: u32, base: i64, need: i64, now: Millis) -> MeterView {
         let meter = meter_of(sql, now).id;
         let want = Want { meter, window, base, need, more: need, rest: false };
-        tell(sql, session, &Ask { accounts: Vec::new(), wants: vec![want] }, now).unwrap().meters.remove(0)
+        tell(sql, session, &Ask { wants: vec![want], ..Ask::default() }, now).unwrap().meters.remove(0)
     }
 
     fn settle(sql: &Memory, session: &str, view: &MeterView, used: i64, returned: i64, now: Millis) -> Vec<Crossed> {
@@ -639,7 +650,7 @@ mod tests {
         define(&sql, &default(5)).unwrap();
         let ask = |user: &str| {
             let accounts = vec![account(user), account("organization:o")];
-            tell(&sql, "s", &Ask { accounts, wants: Vec::new() }, now).unwrap()
+            tell(&sql, "s", &Ask { accounts, ..Ask::default() }, now).unwrap()
         };
         let told = ask("user:ann");
         assert_eq!((told.meters[0].limit, &told.accounts[1].tracks[..]), (5, &[AccountKind::User][..]));

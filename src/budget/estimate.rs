@@ -10,6 +10,9 @@ use std::collections::HashMap;
 const OVERHEAD: f64 = 16.0;
 const FIRST_PER_BYTE: f64 = 0.5;
 const LEAST_PER_BYTE: f64 = 0.25;
+/// What a provider says beyond this is not believed: a bound that refuses every request learns nothing
+/// from any, so it would never come down again.
+const MOST_PER_BYTE: f64 = 4.0;
 /// An answer without a bound of its own.
 const FIRST_ANSWER: u64 = 4_096;
 const LONGEST_ANSWER: u64 = 16_384;
@@ -53,7 +56,7 @@ impl Calibration {
     )]
     pub fn bounds(&self, model: &str, bytes: usize, asked: Option<u64>, limit: Option<u64>, choices: u64) -> Bounds {
         let seen = self.models.get(model);
-        let per_byte = seen.map_or(FIRST_PER_BYTE, |seen| (seen.per_byte * 1.1).max(LEAST_PER_BYTE));
+        let per_byte = seen.map_or(FIRST_PER_BYTE, |seen| (seen.per_byte * 1.1).clamp(LEAST_PER_BYTE, MOST_PER_BYTE));
         let longest = match (asked, limit) {
             (Some(asked), Some(limit)) => asked.min(limit),
             (Some(one), None) | (None, Some(one)) => one,
@@ -79,7 +82,7 @@ impl Calibration {
         if bytes == 0 || prompt == 0 {
             return;
         }
-        let (per_byte, answer) = (prompt as f64 / bytes as f64, completion as f64);
+        let (per_byte, answer) = ((prompt as f64 / bytes as f64).min(MOST_PER_BYTE), completion as f64);
         let upper = |known: f64, new: f64| if new > known { new } else { known + (new - known) * DECAY };
         if let Some(seen) = self.models.get_mut(model) {
             seen.per_byte = upper(seen.per_byte, per_byte);

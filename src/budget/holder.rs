@@ -10,8 +10,9 @@ use std::{collections::HashMap, rc::Rc};
 
 use super::{
     AccountKind, AccountRef, MeterId, Unit,
+    meter::MOST,
     policy::Policy,
-    wire::{MeterView, Told, Total, Want},
+    wire::{Ask, MeterView, Told, Total, Want},
 };
 use crate::time::Millis;
 
@@ -28,8 +29,13 @@ const TIGHT_MS: i64 = 1_000;
 /// The account's word that a window lasts is good for so long after its end by the isolate's clock.
 const SEEN_MS: i64 = 500;
 /// A meter that no request came by for so long, and of which nothing is held, is forgotten: there may
-/// be one for every end user, and the account forgets sessions that are silent for long.
+/// be one for every end user.
 const FORGET_MS: i64 = 60_000;
+/// A question that was not answered for so long is asked again, for what it may have been given.
+const UNSURE_MS: i64 = 2_000;
+/// The account gives away the places of who is silent for 45 s: idle ones are good for less than half of
+/// that without its word.
+const PLACES_MS: i64 = 20_000;
 const CAPACITY: usize = 10_000;
 
 /// Amounts of a request by unit.
@@ -85,6 +91,12 @@ impl Reservation {
     /// Whether dollars or tokens are set aside.
     pub fn has_budget(&self) -> bool {
         self.lines.iter().any(|line| matches!(line.unit, Unit::Usd | Unit::Tokens) && line.amount > 0)
+    }
+
+    /// For the simulator: meter, window, unit, model and amount of each share.
+    #[cfg(feature = "planted")]
+    pub fn shares(&self) -> impl Iterator<Item = (MeterId, u32, Unit, Option<&str>, i64)> {
+        self.lines.iter().map(|line| (line.meter, line.window, line.unit, line.model.as_deref(), line.amount))
     }
 
     /// Whether it holds a parallel request's place.
@@ -149,7 +161,7 @@ impl Slice {
     }
 
     fn bound(&self) -> i64 {
-        self.returned + self.spent + self.reserved
+        self.returned + plant!(SpentAgain, self.spent, 0) + self.reserved
     }
 }
 
@@ -171,10 +183,14 @@ struct Held {
     running: u32,
     /// When the account last said how it stands.
     seen: Millis,
-    /// A slice was asked for and no answer has come: it may have been handed out all the same.
-    unsure: bool,
     /// The account gave less than was welcome.
     tight_since: Option<Millis>,
+    /// The last question that wanted a slice of it, and when it was asked.
+    wanted: u64,
+    wanted_at: Millis,
+    /// The last that was answered, and when.
+    answered: u64,
+    answered_at: Millis,
 }
 
 impl Held {
@@ -204,13 +220,20 @@ impl Held {
 
     /// Whether its window is the one of now. The account's word counts for more than the clock here.
     fn is_current(&self, now: Millis) -> bool {
-        self.slice.until != Millis(0) && (now < self.slice.until || now.since(self.seen) < SEEN_MS)
+        // A window of seconds that has not begun again has no end.
+        plant!(NoWindowEnd, self.slice.until > Millis(0), return true)
+            && (now < self.slice.until || now.since(self.seen) < SEEN_MS)
+    }
+
+    /// Something may have been handed out that nobody here has heard of.
+    fn is_unsure(&self) -> bool {
+        plant!(NeverUnsure, self.wanted > self.answered, false)
     }
 
     /// Whether the account knows everything of it, and no request has come by for long.
     fn is_forgotten(&self, now: Millis) -> bool {
         let slice = &self.slice;
-        let told = !self.unsure && !slice.dirty && slice.told == slice.spent && self.old.is_empty();
+        let told = !self.is_unsure() && !slice.dirty && slice.told == slice.spent && self.old.is_empty();
         told && self.running == 0 && slice.granted <= slice.bound() && now.since(self.named) >= FORGET_MS
     }
 
@@ -252,6 +275,7 @@ pub struct Holder {
     telling: bool,
     tickets: HashMap<u32, Ticket>,
     next_ticket: u32,
+    last_ask: u64,
 }
 
 impl Holder {
@@ -292,6 +316,7 @@ impl Holder {
 
     /// An account was changed at a revision: what is known of it counts no more.
     pub fn changed(&mut self, account: AccountRef, revision: u64) {
+        plant!(ChangesIgnored => return);
         if account.is_default() {
             self.accounts.retain(|known, _| known.kind != account.kind);
         }
@@ -313,7 +338,7 @@ impl Holder {
     /// The account's answer, given at a revision.
     pub fn learn(&mut self, told: Told, revision: u64, now: Millis) {
         for view in told.meters {
-            self.see(view, now);
+            self.see(view, told.n, now);
         }
         for gone in told.gone {
             self.meters.remove(&gone);
@@ -321,7 +346,7 @@ impl Holder {
         for charged in told.accounts {
             let all = AccountRef::default_of(charged.account.kind);
             let changed = [&charged.account, &all].into_iter().filter_map(|account| self.changed.get(account));
-            if changed.into_iter().any(|at| revision < *at) {
+            if plant!(StaleAnswer, changed.into_iter().any(|at| revision < *at), false) {
                 continue;
             }
             if charged.account.kind == AccountKind::Organization {
@@ -335,7 +360,7 @@ impl Holder {
         }
     }
 
-    fn see(&mut self, view: MeterView, now: Millis) {
+    fn see(&mut self, view: MeterView, answers: u64, now: Millis) {
         if !self.telling && self.meters.get(&view.id).is_some_and(|held| held.is_forgotten(now)) {
             self.meters.remove(&view.id);
         }
@@ -350,13 +375,17 @@ impl Holder {
             named: now,
             running: 0,
             seen: now,
-            unsure: false,
             tight_since: None,
+            wanted: 0,
+            wanted_at: now,
+            answered: 0,
+            answered_at: Millis(0),
         });
         held.seen = now;
         if let Some(tight) = view.tight {
-            held.unsure = false;
             held.tight_since = tight.then_some(now);
+            held.answered = held.answered.max(answers);
+            held.answered_at = now;
         }
         if view.window > held.slice.window {
             let old = std::mem::replace(&mut held.slice, Slice::of(&view));
@@ -375,7 +404,7 @@ impl Holder {
 
     /// A new ticket, for a request that may have to ask.
     pub fn ticket(&mut self, now: Millis) -> u32 {
-        self.tickets.retain(|_, ticket| now.since(ticket.since) < TICKET_MS);
+        plant!(TicketsForEver, self.tickets.retain(|_, ticket| now.since(ticket.since) < TICKET_MS), ());
         self.next_ticket = self.next_ticket.wrapping_add(1).max(1);
         self.tickets.insert(self.next_ticket, Ticket { since: now, rounds: 0, rest: false, earmarks: Vec::new() });
         self.next_ticket
@@ -408,12 +437,17 @@ impl Holder {
             }
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
-            if view.model.as_deref().is_some_and(|model| !models.contains(&model)) {
+            if plant!(OtherModels, view.model.as_deref().is_some_and(|model| !models.contains(&model)), false) {
                 continue;
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
             let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
-            let lacks = view.hard && available < low && !(view.fail_open && unreachable);
+            let given_away = plant!(PlacesForEver, true, false)
+                && view.unit == Unit::Parallel
+                && now.since(held.answered_at) >= PLACES_MS;
+            let lacks = plant!(SoftRefuses, view.hard, true)
+                && (available < low || given_away)
+                && !(plant!(OpenWithoutWord, view.fail_open, true) && unreachable);
             full &= !view.hard || available >= high;
             if view.hard {
                 match view.unit {
@@ -437,7 +471,11 @@ impl Holder {
         if rounds > 0 || unreachable {
             let lacking = |held: &&Held| {
                 let view = &held.view;
-                if !view.hard {
+                if plant!(SoftRefuses, !view.hard, false) {
+                    return false;
+                }
+                // A question that came too late to be granted anything says nothing.
+                if held.answered_at < since && !unreachable {
                     return false;
                 }
                 let free = view.limit - view.spent - view.held;
@@ -480,11 +518,6 @@ impl Holder {
         };
         let wants: Vec<Want> =
             short.iter().filter(stale).filter_map(|id| self.want(*id, least, most, rest, now)).collect();
-        for want in &wants {
-            if let Some(held) = self.meters.get_mut(&want.meter) {
-                held.unsure = true;
-            }
-        }
         let earmarks = lines
             .iter()
             .filter_map(|(id, low)| {
@@ -512,7 +545,7 @@ impl Holder {
             .values()
             .flat_map(|ticket| &ticket.earmarks)
             .filter(|(meter, in_window, _)| *meter == id && *in_window == window)
-            .map(|(_, _, amount)| amount)
+            .map(|(_, _, amount)| plant!(EarmarksIgnored, amount, &0))
             .sum()
     }
 
@@ -533,7 +566,8 @@ impl Holder {
             .iter()
             .filter_map(|(id, low)| {
                 let held = self.meters.get_mut(id)?;
-                let amount = if held.view.hard { room.of(held.view.unit).max(*low) } else { 0 };
+                let room = plant!(LikelyForAll, room.of(held.view.unit).max(*low), *low);
+                let amount = if held.view.hard { room } else { 0 };
                 held.note_use(amount, now);
                 held.slice.reserved += amount;
                 held.running += 1;
@@ -569,8 +603,8 @@ impl Holder {
             let amount = Self::extension(line, more);
             if let Some(held) = self.meters.get_mut(&line.meter).filter(|held| held.view.hard && amount > 0) {
                 held.note_use(amount, now);
-                held.slice.reserved += amount;
-                line.amount += amount;
+                held.slice.reserved += plant!(GrowthFree, amount, 0);
+                line.amount += plant!(GrowthForgotten, plant!(GrowthFree, amount, 0), 0);
             }
         }
         Ok(())
@@ -589,36 +623,57 @@ impl Holder {
         for line in reservation.lines {
             let Some(held) = self.meters.get_mut(&line.meter) else { continue };
             held.running = held.running.saturating_sub(1);
-            let Some(slice) = held.in_window(line.window) else { continue };
-            slice.reserved -= line.amount;
-            let counted = line.model.as_deref().is_none_or(|only| only == model);
+            let window = plant!(SettledNow, line.window, held.slice.window);
+            let Some(slice) = held.in_window(window) else { continue };
+            slice.reserved -= plant!(NeverFree, line.amount, 0);
+            let counted = plant!(ChargedForAll, line.model.as_deref().is_none_or(|only| only == model), true);
             let amount = match line.unit {
                 Unit::Parallel => 0,
                 Unit::Requests => i64::from(sent),
                 Unit::Usd | Unit::Tokens => actual.of(line.unit),
             };
-            let amount = if counted { amount.max(0) } else { 0 };
-            slice.spent = slice.spent.saturating_add(amount);
-            used.push((line.meter, line.window, amount));
+            // Never beyond what a meter holds, however much a provider says was used.
+            let amount = if counted { amount.clamp(0, MOST - slice.spent) } else { 0 };
+            slice.spent += amount;
+            plant!(ToldEarly => {
+                slice.told += amount;
+                slice.dirty = true;
+            });
+            used.push((line.meter, window, plant!(ToldEarly, amount, 0)));
         }
         used
     }
 
     // What goes to the account.
 
+    /// Numbers a question for slices: one that comes again, or after a later one, is given nothing.
+    pub fn number(&mut self, wants: Vec<Want>, now: Millis) -> Ask {
+        if wants.is_empty() {
+            return Ask::default();
+        }
+        self.last_ask += 1;
+        for want in &wants {
+            if let Some(held) = self.meters.get_mut(&want.meter) {
+                (held.wanted, held.wanted_at) = (self.last_ask, now);
+            }
+        }
+        Ask { n: self.last_ask, accounts: Vec::new(), wants }
+    }
+
     /// These requests' events go with the batch that is being made.
     pub fn tell(&mut self, used: &Used) {
         for (id, window, amount) in used {
             let slice = self.meters.get_mut(id).and_then(|held| held.in_window(*window));
             if let Some(slice) = slice {
-                slice.told = slice.told.saturating_add(*amount);
+                slice.told += plant!(ToldNever, *amount, 0);
                 slice.dirty |= *amount != 0;
             }
         }
     }
 
     /// Totals to tell, and slices to ask for in the background; slices that are not needed go back.
-    pub fn take(&mut self, now: Millis) -> (Vec<Total>, Vec<Want>) {
+    pub fn take(&mut self, now: Millis) -> (Vec<Total>, Ask) {
+        plant!(TicketsForEver, self.tickets.retain(|_, ticket| now.since(ticket.since) < TICKET_MS), ());
         let earmarks: Vec<(MeterId, u32, i64)> =
             self.tickets.values().flat_map(|ticket| ticket.earmarks.iter().copied()).collect();
         let (mut totals, mut wants) = (Vec::new(), Vec::new());
@@ -630,20 +685,20 @@ impl Holder {
             let idle = now.since(held.last_use) >= IDLE_MS;
             let tight = held.is_tight(now);
             let current = held.is_current(now);
+            let unsure = held.is_unsure() && now.since(held.wanted_at) >= UNSURE_MS;
             let keep = if idle || tight || !current { 0 } else { flow.saturating_mul(2) };
             let slice = &mut held.slice;
             let available = slice.granted - slice.bound() - earmarked(slice.window);
             // What a request waits for is not given back before it comes for it.
             let awaited = earmarked(slice.window) > 0;
             if !awaited && available > keep && (keep == 0 || available > keep.saturating_mul(2)) {
-                slice.returned += available - keep;
-                slice.dirty = true;
+                slice.returned += plant!(SurplusTwice, available - keep, 2 * (available - keep));
+                slice.dirty = plant!(ReturnUntold, true, slice.dirty);
             } else if held.view.hard && current && !tight && flow > 0 && available < flow {
                 let base = slice.bound() + earmarked(slice.window);
                 let more = flow.saturating_mul(2);
                 wants.push(Want { meter: *id, window: slice.window, base, need: 0, more, rest: false });
-                held.unsure = true;
-            } else if held.unsure && !awaited {
+            } else if unsure && !awaited {
                 let base = slice.bound();
                 wants.push(Want { meter: *id, window: slice.window, base, need: 0, more: 0, rest: false });
             }
@@ -666,7 +721,7 @@ impl Holder {
         self.telling |= !totals.is_empty();
         totals.sort_by_key(|total| (total.meter, total.window));
         wants.sort_by_key(|want| want.meter);
-        (totals, wants)
+        (totals, self.number(wants, now))
     }
 
     /// The account has taken all totals that it was told.
@@ -683,7 +738,7 @@ impl Holder {
     /// Whether slices are held that are to go back once the traffic has ended.
     pub fn lingers(&self) -> bool {
         self.meters.values().any(|held| {
-            held.unsure
+            held.is_unsure()
                 || held.slice.dirty
                 || held.slice.granted > held.slice.bound()
                 || held.old.iter().any(|slice| slice.dirty)

@@ -126,7 +126,7 @@ impl Terms {
     /// The limit with a temporary increase that is still good.
     pub fn limit_at(&self, now: Millis) -> i64 {
         match self.extra_until {
-            Some(until) if now >= until => self.limit,
+            Some(until) if plant!(ExtraForEver, now >= until, false) => self.limit,
             _ => self.limit.saturating_add(self.extra).min(MOST),
         }
     }
@@ -162,14 +162,16 @@ impl Meter {
         }
         let (since, until) = self.terms.period.window(now);
         (self.since, self.until) = (since, until);
-        self.window += 1;
-        (self.spent, self.held, self.alerted) = (0, 0, 0);
+        self.window += plant!(RollKeepsNumber, 1, 0);
+        self.spent = plant!(RollKeepsSpent, 0, self.spent);
+        self.held = plant!(RollKeepsHeld, 0, self.held);
+        self.alerted = 0;
         true
     }
 
     /// What may still be handed out; negative when more was used than the limit is now.
     pub fn free(&self, now: Millis) -> i64 {
-        self.terms.limit_at(now) - self.spent - self.held
+        self.terms.limit_at(now) - plant!(FreeIgnoresSpent, self.spent, 0) - plant!(FreeIgnoresHeld, self.held, 0)
     }
 
     /// Hands out from what is free: `most` in running total if that leaves plenty, else `least`, else
@@ -177,12 +179,12 @@ impl Meter {
     pub fn grant(&mut self, holding: &mut Holding, least: i64, most: i64, now: Millis) -> bool {
         let free = self.free(now);
         let (need, want) = (holding.lacks(least), holding.lacks(most));
-        let part = (free - need).max(0) / SHARE;
+        let part = (free - need).max(0) / plant!(ShareIgnored, SHARE, 1);
         // A share too small for another request would only lie about.
-        let spare = if self.terms.exact || part < need { 0 } else { part };
+        let spare = if plant!(ExactSlack, self.terms.exact, false) || part < need { 0 } else { part };
         let target = if want <= need.saturating_add(spare) { most } else { least.saturating_add(spare).min(most) };
         let target = if spare == 0 { least } else { target.max(least) };
-        if holding.lacks(target) <= free.max(0) {
+        if holding.lacks(target) <= plant!(OneTooMany, free.max(0), free.max(0) + 1) {
             self.held += holding.raise_to(target);
         } else if need <= free.max(0) {
             self.held += holding.raise_to(least);
@@ -202,11 +204,13 @@ impl Meter {
     /// Takes a session's running totals. Old news changes nothing.
     pub fn report(&mut self, holding: &mut Holding, used: i64, returned: i64, in_window: bool) {
         let before = *holding;
-        holding.used = holding.used.max(used);
-        holding.returned = holding.returned.max(returned);
+        holding.used = plant!(TotalsAdded, holding.used.max(used), (holding.used + used).min(MOST));
+        holding.returned =
+            plant!(ReturnedAdded, holding.returned.max(returned), (holding.returned + returned).min(MOST));
         if in_window {
-            self.spent = self.spent.saturating_add(holding.used - before.used).clamp(-MOST, MOST);
-            self.held += holding.held() - before.held();
+            let more = plant!(SpentNotUpdated, holding.used - before.used, 0);
+            self.spent = self.spent.saturating_add(more).clamp(-MOST, MOST);
+            self.held += plant!(HeldNotUpdated, holding.held() - before.held(), 0);
         }
     }
 }
@@ -229,7 +233,8 @@ pub struct Holding {
 impl Holding {
     /// What it may still use. What was used beyond the grants is no holding, but is spent.
     pub fn held(&self) -> i64 {
-        (self.granted - self.used - self.returned).max(0)
+        let held = self.granted - self.used - self.returned;
+        plant!(NegativeHolding, held.max(0), held)
     }
 
     fn lacks(&self, target: i64) -> i64 {

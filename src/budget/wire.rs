@@ -10,6 +10,10 @@ use crate::time::Millis;
 /// A question: may be asked at any time and any number of times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
+    /// Number of a question with `wants` in the session: slices are handed out once for each number, and
+    /// for none that comes after a later one, so nothing is handed out that nobody waits for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n: u64,
     /// Whose meters are wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<AccountRef>,
@@ -23,6 +27,11 @@ impl Ask {
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.wants.is_empty()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A slice that is wanted.
@@ -59,6 +68,9 @@ pub struct Total {
 /// The answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
+    /// Number of the question; 0 where it wanted no slices.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n: u64,
     /// Meters of the accounts asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Charged>,

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::UsageEvent;
 use crate::{
     auth::{KeyHash, KeyRecord},
-    budget::wire::{Ask, Told, Total, Want},
+    budget::wire::{Ask, Told, Total},
     idempotency::{Claim, Claimed, Finished},
     ids::GenerationId,
     money::NanoUsd,
@@ -37,6 +37,8 @@ const RESEND_AFTER_MS: i64 = 5_000;
 const BLOCK_AFTER_MS: i64 = 10_000;
 /// More unsent events than this: serve no more. About 10 MB.
 const BLOCK_EVENTS: usize = 10_000;
+/// Who was not answered for longer than this begins a new life. Far less than the account remembers.
+const OLD_AFTER_MS: i64 = 6 * 3_600_000;
 /// Running generations written down in one batch.
 const MAX_OPEN: usize = 50;
 
@@ -47,6 +49,9 @@ pub struct CommitRequest {
     pub session: String,
     /// Number of the batch in it; 0 asks only and changes nothing.
     pub seq: u64,
+    /// Every batch with a lower number is known to be taken.
+    #[serde(default)]
+    pub below: u64,
     /// The account's revision that the isolate knows.
     pub since: u64,
     /// Records wanted.
@@ -136,7 +141,7 @@ pub trait Source {
     /// Whether generations run that were given as open.
     fn any_open(&self) -> bool;
     /// What has been used of meters, the generations given so far included, and slices wanted.
-    fn money(&mut self) -> (Vec<Total>, Vec<Want>);
+    fn money(&mut self) -> (Vec<Total>, Ask);
     /// Claims that have ended.
     fn finished(&mut self) -> Vec<Finished>;
 }
@@ -149,12 +154,20 @@ pub struct Commit {
     in_flight: BTreeMap<u64, Sent>,
     last_sent: Millis,
     failing_since: Option<Millis>,
+    heard: Option<Millis>,
 }
 
 impl Commit {
     /// Of a new isolate.
     pub fn new(session: String) -> Self {
-        Self { session, next_seq: 1, in_flight: BTreeMap::new(), last_sent: Millis(0), failing_since: None }
+        Self {
+            session,
+            next_seq: 1,
+            in_flight: BTreeMap::new(),
+            last_sent: Millis(0),
+            failing_since: None,
+            heard: None,
+        }
     }
 
     /// Serving on would lose records: the account takes none, or not fast enough.
@@ -167,7 +180,12 @@ impl Commit {
     pub fn take(&mut self, revision: u64, source: &mut dyn Source, now: Millis) -> Option<(u64, String)> {
         if let Some((&seq, sent)) = self.in_flight.iter_mut().find(|(_, sent)| now.since(sent.at) >= RESEND_AFTER_MS) {
             sent.at = now;
-            return Some((seq, sent.json.clone()));
+            let json = plant!(
+                NewNumber,
+                sent.json.clone(),
+                sent.json.replacen(&format!("\"seq\":{seq},"), &format!("\"seq\":{},", seq + 1_000_000), 1)
+            );
+            return Some((seq, json));
         }
         let (mut open, mut closed, mut usage) = (String::new(), Vec::new(), Vec::new());
         for event in std::iter::from_fn(|| source.next_open()).take(MAX_OPEN) {
@@ -183,18 +201,19 @@ impl Commit {
                 closed.push(event.id);
             }
         }
-        let (totals, wants) = source.money();
+        let (totals, ask) = source.money();
         let finished = source.finished();
-        let silent = source.any_open() && now.since(self.last_sent) >= ALIVE_EVERY_MS;
-        let nothing = [open.is_empty(), events.is_empty(), totals.is_empty(), wants.is_empty(), finished.is_empty()];
+        let silent = plant!(NeverAlive, source.any_open(), false) && now.since(self.last_sent) >= ALIVE_EVERY_MS;
+        let nothing = [open.is_empty(), events.is_empty(), totals.is_empty(), ask.is_empty(), finished.is_empty()];
         if !nothing.contains(&false) && !silent {
             return None;
         }
         let seq = self.next_seq;
         self.next_seq += 1;
         self.last_sent = now;
-        let mut text = format!("{{\"session\":\"{}\",\"seq\":{seq},\"since\":{revision}", self.session);
-        let ask = Ask { accounts: Vec::new(), wants };
+        let below = self.in_flight.keys().next().copied().unwrap_or(seq);
+        let mut text =
+            format!("{{\"session\":\"{}\",\"seq\":{seq},\"below\":{below},\"since\":{revision}", self.session);
         for (member, value) in [
             ("ask", json(&ask)),
             ("totals", json(&totals)),
@@ -214,9 +233,22 @@ impl Commit {
     }
 
     /// The object has taken a batch.
-    pub fn done(&mut self, seq: u64) {
-        self.in_flight.remove(&seq);
+    pub fn done(&mut self, seq: u64, now: Millis) {
+        plant!(
+            AllDone,
+            {
+                self.in_flight.remove(&seq);
+            },
+            self.in_flight.clear()
+        );
         self.failing_since = None;
+        self.heard = Some(now);
+    }
+
+    /// Nothing is under way, and the account has not heard of this life for long.
+    pub fn is_old(&self, now: Millis) -> bool {
+        plant!(NeverOld, self.in_flight.is_empty(), false)
+            && self.heard.is_some_and(|heard| now.since(heard) >= OLD_AFTER_MS)
     }
 
     /// Whether everything that was sent was taken.
@@ -226,10 +258,17 @@ impl Commit {
 
     /// Nobody knows whether the object has taken a batch: the next [`Commit::take`] sends it again.
     pub fn failed(&mut self, seq: u64, now: Millis) {
+        // Another copy of it may have been taken meanwhile.
         if let Some(sent) = self.in_flight.get_mut(&seq) {
             sent.at = Millis(0);
+            self.failing_since.get_or_insert(now);
         }
-        self.failing_since.get_or_insert(now);
+        plant!(BlockedForEver => {
+            self.failing_since.get_or_insert(now);
+        });
+        plant!(GivenUp => {
+            self.in_flight.remove(&seq);
+        });
     }
 
     /// The isolate's life.
@@ -255,7 +294,9 @@ fn add(usage: &mut Vec<KeyUsage>, event: &UsageEvent) {
     let nano = event.cost_nano.unwrap_or_default();
     let provider_nano = event.provider_cost_nano.or(event.cost_nano).unwrap_or_default();
     let same = |usage: &&mut KeyUsage| {
-        usage.hash == event.key_hash && usage.provider == event.provider && usage.workspace == event.workspace_id
+        plant!(FirstKeyPays, usage.hash == event.key_hash, true)
+            && usage.provider == event.provider
+            && usage.workspace == event.workspace_id
     };
     match usage.iter_mut().find(same) {
         Some(usage) => {
@@ -300,8 +341,8 @@ mod tests {
         fn any_open(&self) -> bool {
             self.running
         }
-        fn money(&mut self) -> (Vec<Total>, Vec<Want>) {
-            (std::mem::take(&mut self.totals), Vec::new())
+        fn money(&mut self) -> (Vec<Total>, Ask) {
+            (std::mem::take(&mut self.totals), Ask::default())
         }
         fn finished(&mut self) -> Vec<Finished> {
             Vec::new()
@@ -342,7 +383,7 @@ mod tests {
         queue.ended.push_back((event(2), false));
         assert_eq!(commit.take(0, &mut queue, Millis(100_002)).unwrap(), first);
         assert!(!commit.blocked(0, Millis(110_001)) && commit.blocked(0, Millis(110_002)));
-        commit.done(first.0);
+        commit.done(first.0, Millis(110_003));
         assert!(!commit.blocked(0, Millis(200_000)) && commit.blocked(BLOCK_EVENTS + 1, Millis(200_000)));
         assert_eq!(ids(&sent(commit.take(0, &mut queue, Millis(100_003)))), ["gen-2"]);
         // The answer to that one never comes.
@@ -357,7 +398,7 @@ mod tests {
         queue.running = true;
         let request = sent(commit.take(0, &mut queue, Millis(20_000)));
         assert_eq!(request.open, [event(1)]);
-        commit.done(request.seq);
+        commit.done(request.seq, Millis(20_001));
         assert!(commit.take(0, &mut queue, Millis(34_999)).is_none());
         let alive = sent(commit.take(0, &mut queue, Millis(35_000)));
         assert!(alive.open.is_empty() && ids(&alive).is_empty() && alive.seq == 2);
@@ -380,7 +421,7 @@ mod tests {
         while let Some((seq, json)) = commit.take(0, &mut queue, Millis(1)) {
             assert!(json.len() < 128_000);
             seen += ids(&serde_json::from_str(&json).unwrap()).len();
-            commit.done(seq);
+            commit.done(seq, Millis(1));
         }
         assert_eq!(seen, 500);
     }

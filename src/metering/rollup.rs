@@ -99,7 +99,14 @@ const MAX_SPAN_MS: i64 = 600_000;
 pub fn statements(messages: &[Message<'_>]) -> Vec<Statement> {
     let plain = |sql: &str| Statement::new(sql, vec![]);
     let lists: Vec<&str> = messages.iter().map(|message| message.list).filter(|list| !list.trim().is_empty()).collect();
-    let mut statements = vec![Statement::new(STORE, vec![format!("[{}]", lists.join(",")).into()])];
+    let mut statements = vec![Statement::new(
+        plant!(
+            LostWins,
+            STORE.to_owned(),
+            STORE.replace("= 'lost' AND", "<> '' OR").replace("<> 'lost'", "= 'lost'")
+        ),
+        vec![format!("[{}]", lists.join(",")).into()],
+    )];
 
     let events = || messages.iter().flat_map(|message| &message.events);
     let times = || events().map(|event| event.created_at);
@@ -109,7 +116,13 @@ pub fn statements(messages: &[Message<'_>]) -> Vec<Statement> {
         statements.push(Statement::new(add_sums(), vec![count.into(), first.into(), sums_of(events()).into()]));
         statements.push(Statement::new(format!("{MOVE} WHERE {ALL_NEW}"), vec![count.into(), first.into()]));
     }
-    statements.extend([plain(TAKE_OUT), plain(&sum(REPLACED)), plain(&sum(NEW)), plain(FORGET), plain(MOVE)]);
+    statements.extend([
+        plain(plant!(LostSummed, TAKE_OUT, "SELECT 1")),
+        plain(&sum(REPLACED)),
+        plain(&sum(NEW)),
+        plain(FORGET),
+        plain(plant!(CursorStays, MOVE, "SELECT 1")),
+    ]);
     statements
 }
 

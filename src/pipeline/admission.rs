@@ -71,7 +71,8 @@ fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64) ->
 
 /// The least and the most that a request of these bounds takes.
 pub(super) fn range(prices: &[Pricing], policy: &Policy, bounds: Bounds, choices: u64) -> Range {
-    let of = |completion| amounts(prices, policy, bounds.prompt, completion);
+    let prompt = plant!(PromptForgotten, bounds.prompt, 0);
+    let of = |completion| amounts(prices, policy, prompt, completion);
     let floor = bounds.likely.min(SHORTEST * choices.max(1));
     Range { floor: of(floor), least: of(bounds.likely), most: of(bounds.most) }
 }
@@ -112,7 +113,7 @@ impl Admitted {
     pub(super) fn clamp(&self) -> Option<u64> {
         let whole = self.reservation.full && !(self.bounds.open && self.reservation.has_budget());
         let whole = self.reservation.is_empty() || whole;
-        (!whole).then(|| (self.covered / self.choices).max(1))
+        plant!(NeverClamped, !whole, false).then(|| (self.covered / self.choices).max(1))
     }
 
     /// What has to be set aside beyond this, for a stream that has written so many tokens: one whose
@@ -129,7 +130,7 @@ impl Admitted {
 
     /// That much was set aside.
     pub(super) fn grown(&mut self) {
-        self.covered += self.step();
+        self.covered += plant!(GrownTwice, self.step(), 2 * self.step());
         self.asked_more = false;
     }
 

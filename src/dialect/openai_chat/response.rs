@@ -17,8 +17,9 @@ use crate::{
     routing::fallback::Cause,
 };
 
-/// JavaScript's largest exact integer: no provider counts further.
-const MAX_TOKENS: u64 = 1 << 53;
+/// No provider means more tokens than this; what they cost would no longer fit into a number that
+/// JavaScript and SQLite's sums hold exactly.
+const MAX_TOKENS: u64 = 100_000_000;
 
 /// How the gateway names an answer to its client.
 #[derive(Clone, Debug)]
@@ -176,7 +177,7 @@ pub fn estimate_tokens(bytes: usize) -> u64 {
 }
 
 /// Reads a `usage` object. `None` where it is none, or where its numbers cannot be meant: negative,
-/// fractional, not numbers, or beyond 2^53.
+/// fractional, not numbers, or far too many.
 pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
     let object = value.object()?;
     let prompt = count(&object, "prompt_tokens")??;
@@ -218,7 +219,7 @@ fn count(object: &Object<'_>, key: &str) -> Option<Option<u64>> {
         None => Some(None),
         Some(value) if value.kind == Kind::Null => Some(None),
         Some(value) => match value.as_u64().or_else(|| whole(value.as_f64()?)) {
-            Some(count) if count <= MAX_TOKENS => Some(Some(count)),
+            Some(count) if count <= plant!(Believed, MAX_TOKENS, u64::MAX) => Some(Some(count)),
             _ => None,
         },
     }
