@@ -18,6 +18,7 @@ const node = (name, what, needs = ["packages", "build"]) => ({ name, what, needs
 
 export const suites = [
   { name: "native", what: "the pure core: unit and property tests", needs: [], count: "cargo", run: ({ cargo }) => [cargo, ["test", "--locked"]] },
+  { name: "sim", what: "money and limits under faults, simulated (docs/simulation.md)", needs: ["packages"], count: "cargo", run: ({ node }) => [node, ["scripts/sim.mjs", "--suite"]] },
   { name: "catalog", what: "the catalog builder", needs: ["python"], count: "unittest", run: ({ python }) => [python, ["-m", "unittest", "discover", "-s", "tests/catalog"]] },
   node("runtime", "embedded stores and the supervisor", ["packages"]),
   node("worker", "the built gateway in workerd and Miniflare, over a scripted provider"),
