@@ -529,7 +529,7 @@ impl World {
                 };
                 let same = *win == i64::from(view.window);
                 let (spent, held, granted) = if same { (*spent, *held, *granted) } else { (0, 0, 0) };
-                let base = if want.window == view.window { want.base.max(*bound) } else { 0 };
+                let base = if want.window == view.window { want.base } else { 0 }.max(*bound);
                 if view.held > held {
                     if view.spent + view.held > view.limit {
                         let how =
