@@ -613,8 +613,7 @@ impl Gateway {
                     return Err(Error::store("account", why));
                 }
                 // Nothing to ask: what was said a moment ago holds.
-                let asks =
-                    if wants.is_empty() { Vec::new() } else { vec![self.known.about_slices(org, wants, now)] };
+                let asks = if wants.is_empty() { Vec::new() } else { vec![self.known.about_slices(org, wants, now)] };
                 Ok(Err(Lookups { ticket, pause_ms, asks }))
             }
         }

@@ -26,8 +26,9 @@ export async function infer(request, env, ctx) {
       effect = wasm.begin(head, body, await lookUp(effect, env), Date.now());
     }
     if (effect[0] !== "F") {
-      // A refused request may have freed something.
-      if (wasm.untold()) commit(env, ctx);
+      // What was handed out for it goes back; and who is refused because nothing can be written has to
+      // see to it that this is tried again.
+      commit(env, ctx);
       return reply(effect);
     }
     call = parseFetch(effect);

@@ -100,11 +100,7 @@ pub fn statements(messages: &[Message<'_>]) -> Vec<Statement> {
     let plain = |sql: &str| Statement::new(sql, vec![]);
     let lists: Vec<&str> = messages.iter().map(|message| message.list).filter(|list| !list.trim().is_empty()).collect();
     let mut statements = vec![Statement::new(
-        plant!(
-            LostWins,
-            STORE.to_owned(),
-            STORE.replace("= 'lost' AND", "<> '' OR").replace("<> 'lost'", "= 'lost'")
-        ),
+        plant!(LostWins, STORE.to_owned(), STORE.replace("= 'lost' AND", "<> '' OR").replace("<> 'lost'", "= 'lost'")),
         vec![format!("[{}]", lists.join(",")).into()],
     )];
 
