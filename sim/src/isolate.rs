@@ -21,7 +21,7 @@ use crate::{
 };
 
 const STORE_MS: i64 = 900;
-const MOST_ROUNDS: u32 = 30;
+const MOST_ROUNDS: u32 = 200;
 const TAKE_OVER_MS: i64 = 15_000;
 const MOST_PAUSE_MS: i64 = 50;
 const NOTE_MS: i64 = 60;
@@ -565,9 +565,11 @@ impl World {
                     let after = self.draw.range(0, 4);
                     self.for_isolate(n, after, What::Kv { lookup, key });
                 }
-                Ask::Account { org, since, keys, charged, ask } => {
+                Ask::Account { org, since, keys, charged, ask, claim } => {
                     let session = self.isolates[n].session.clone();
-                    let request = CommitRequest { session, since, keys, charged, ask, ..CommitRequest::default() };
+                    let claims = claim.into_iter().collect();
+                    let request =
+                        CommitRequest { session, since, keys, charged, ask, claims, ..CommitRequest::default() };
                     let body = serde_json::to_string(&request).expect("a question can be written");
                     let asked = self.clock(n);
                     let token = self.send(n, body.into(), Pending::Ask { lookup, org, asked });

@@ -3,7 +3,6 @@
 
 use sluice::{
     account::key_usage,
-    auth::KeyHash,
     budget::{Unit, book},
     ports::{Sql, int, text},
 };
@@ -146,8 +145,7 @@ impl World {
         }
         for (key, (cost, requests)) in &self.oracle.by_key {
             let summed = rows.iter().find(|row| text(row, "key_hash") == key).map_or(0, |row| int(row, "cost"));
-            let hash = KeyHash::parse(key).ok_or_else(|| broken("I6 sums", "a key"))?;
-            let used = key_usage::used(&self.object.sql, &hash, self.object_now())
+            let used = key_usage::used(&self.object.sql, key, self.object_now())
                 .map_err(|error| broken("account", format!("{error:?}")))?;
             if summed != *cost || used.own.total.0 != *cost || used.requests != *requests {
                 let how = format!(
