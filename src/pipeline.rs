@@ -558,7 +558,7 @@ impl Gateway {
         now: Millis,
     ) -> Result<Result<Vec<MeterId>, Ask>> {
         let org = &principal.key().org;
-        match self.known.holder.standing(accounts, now) {
+        match self.known.holder.standing(accounts) {
             Standing::Known(meters) => Ok(Ok(meters)),
             Standing::Stopped(account) => Err(admission::stopped(&account)),
             Standing::Ask(accounts) => match self.known.unreachable(org, now) {
@@ -847,7 +847,7 @@ impl Gateway {
             Lookup::Ask(asks) => asks,
             _ => Vec::new(),
         };
-        if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts, now) {
+        if let Standing::Ask(accounts) = self.known.holder.standing(&exchange.accounts) {
             let ask = wire::Ask { accounts, ..wire::Ask::default() };
             asks.push(self.known.about_meters(&exchange.principal.key().org, ask));
         }
@@ -1024,9 +1024,6 @@ impl Gateway {
     /// The account's answer to a batch sent at `asked`.
     pub fn batch_done(&mut self, seq: u64, reply: CommitReply, asked: Millis, now: Millis) {
         self.commit.done(seq, now);
-        if self.commit.all_taken() {
-            self.known.holder.all_taken();
-        }
         self.known.learn_account(crate::DEFAULT_ORG, reply, asked, now);
     }
 

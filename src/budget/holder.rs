@@ -28,9 +28,6 @@ const IDLE_MS: i64 = 1_000;
 const TIGHT_MS: i64 = 1_000;
 /// The account's word that a window lasts is good for so long after its end by the isolate's clock.
 const SEEN_MS: i64 = 500;
-/// A meter that no request came by for so long, and of which nothing is held, is forgotten: there may
-/// be one for every end user.
-const FORGET_MS: i64 = 60_000;
 /// A question that was not answered for so long is asked again, for what it may have been given.
 const UNSURE_MS: i64 = 2_000;
 /// The account gives away the places of who is silent for 45 s: idle ones are good for less than half of
@@ -177,10 +174,6 @@ struct Held {
     now: i64,
     before: i64,
     last_use: Millis,
-    /// When a request last came by, whether it is charged to it or not.
-    named: Millis,
-    /// Requests that run and are charged to it.
-    running: u32,
     /// When the account last said how it stands.
     seen: Millis,
     /// The account gave less than was welcome.
@@ -230,13 +223,6 @@ impl Held {
         plant!(NeverUnsure, self.wanted > self.answered, false)
     }
 
-    /// Whether the account knows everything of it, and no request has come by for long.
-    fn is_forgotten(&self, now: Millis) -> bool {
-        let slice = &self.slice;
-        let told = !self.is_unsure() && !slice.dirty && slice.told == slice.spent && self.old.is_empty();
-        told && self.running == 0 && slice.granted <= slice.bound() && now.since(self.named) >= FORGET_MS
-    }
-
     fn is_tight(&self, now: Millis) -> bool {
         self.view.exact || self.tight_since.is_some_and(|since| now.since(since) < TIGHT_MS)
     }
@@ -271,8 +257,6 @@ pub struct Holder {
     tracks: Vec<AccountKind>,
     policy: Rc<Policy>,
     meters: HashMap<MeterId, Held>,
-    /// Totals are on their way to the account: what it says may be older.
-    telling: bool,
     tickets: HashMap<u32, Ticket>,
     next_ticket: u32,
     last_ask: u64,
@@ -293,10 +277,9 @@ impl Holder {
 
     /// The meters of these accounts. Of those that requests name themselves, only the kinds count of
     /// which the organization has any.
-    pub fn standing(&self, accounts: &[AccountRef], now: Millis) -> Standing {
+    pub fn standing(&self, accounts: &[AccountRef]) -> Standing {
         let counts = |account: &&AccountRef| account.kind <= AccountKind::Key || self.tracks(account.kind);
-        let is_known = |id: &MeterId| self.meters.get(id).is_some_and(|held| self.telling || !held.is_forgotten(now));
-        let is_known = |known: &Account| known.meters.iter().all(is_known);
+        let is_known = |known: &Account| known.meters.iter().all(|id| self.meters.contains_key(id));
         let is_new = |account: &&AccountRef| !self.accounts.get(account).is_some_and(is_known);
         let unknown: Vec<AccountRef> = accounts.iter().filter(counts).filter(is_new).cloned().collect();
         if !unknown.is_empty() {
@@ -345,8 +328,8 @@ impl Holder {
         }
         for charged in told.accounts {
             let all = AccountRef::default_of(charged.account.kind);
-            let changed = [&charged.account, &all].into_iter().filter_map(|account| self.changed.get(account));
-            if plant!(StaleAnswer, changed.into_iter().any(|at| revision < *at), false) {
+            let is_old = |account| self.changed.get(account).is_some_and(|at| revision < *at);
+            if plant!(StaleAnswer, is_old(&charged.account) || is_old(&all), false) {
                 continue;
             }
             if charged.account.kind == AccountKind::Organization {
@@ -361,9 +344,6 @@ impl Holder {
     }
 
     fn see(&mut self, view: MeterView, answers: u64, now: Millis) {
-        if !self.telling && self.meters.get(&view.id).is_some_and(|held| held.is_forgotten(now)) {
-            self.meters.remove(&view.id);
-        }
         let held = self.meters.entry(view.id).or_insert_with(|| Held {
             slice: Slice::of(&view),
             view: view.clone(),
@@ -372,8 +352,6 @@ impl Holder {
             now: 0,
             before: 0,
             last_use: now,
-            named: now,
-            running: 0,
             seen: now,
             tight_since: None,
             wanted: 0,
@@ -432,9 +410,6 @@ impl Holder {
         let (mut short, mut full) = (Vec::new(), true);
         let mut room = most;
         for id in meters {
-            if let Some(held) = self.meters.get_mut(id) {
-                held.named = now;
-            }
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
             if plant!(OtherModels, view.model.as_deref().is_some_and(|model| !models.contains(&model)), false) {
@@ -570,7 +545,6 @@ impl Holder {
                 let amount = if held.view.hard { room } else { 0 };
                 held.note_use(amount, now);
                 held.slice.reserved += amount;
-                held.running += 1;
                 let (window, unit, model) = (held.slice.window, held.view.unit, held.view.model.clone());
                 Some(Line { meter: *id, window, unit, model, amount })
             })
@@ -622,7 +596,6 @@ impl Holder {
         let mut used = Vec::new();
         for line in reservation.lines {
             let Some(held) = self.meters.get_mut(&line.meter) else { continue };
-            held.running = held.running.saturating_sub(1);
             let window = plant!(SettledNow, line.window, held.slice.window);
             let Some(slice) = held.in_window(window) else { continue };
             slice.reserved -= plant!(NeverFree, line.amount, 0);
@@ -715,24 +688,9 @@ impl Holder {
             }
             held.old.retain(|slice| slice.reserved != 0 || slice.told != slice.spent);
         }
-        if !self.telling {
-            self.meters.retain(|_, held| !held.is_forgotten(now));
-        }
-        self.telling |= !totals.is_empty();
         totals.sort_by_key(|total| (total.meter, total.window));
         wants.sort_by_key(|want| want.meter);
         (totals, self.number(wants, now))
-    }
-
-    /// The account has taken all totals that it was told.
-    pub fn all_taken(&mut self) {
-        self.telling = false;
-    }
-
-    /// How many meters are known.
-    #[cfg(test)]
-    pub fn known(&self) -> usize {
-        self.meters.len()
     }
 
     /// Whether slices are held that are to go back once the traffic has ended.
@@ -784,12 +742,12 @@ mod tests {
             // Says that end users are tracked.
             holder.learn(told("organization:o"), 5, Millis(0));
             holder.learn(told("user:ann"), 5, Millis(0));
-            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Known(Vec::new()));
+            assert_eq!(holder.standing(&ann), Standing::Known(Vec::new()));
             holder.changed(changed.parse().unwrap(), 6);
             holder.learn(told("user:ann"), 5, Millis(0));
-            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Ask(ann.to_vec()), "{changed}");
+            assert_eq!(holder.standing(&ann), Standing::Ask(ann.to_vec()), "{changed}");
             holder.learn(told("user:ann"), 6, Millis(0));
-            assert_eq!(holder.standing(&ann, Millis(0)), Standing::Known(Vec::new()));
+            assert_eq!(holder.standing(&ann), Standing::Known(Vec::new()));
         }
     }
 }

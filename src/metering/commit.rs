@@ -251,11 +251,6 @@ impl Commit {
             && self.heard.is_some_and(|heard| now.since(heard) >= OLD_AFTER_MS)
     }
 
-    /// Whether everything that was sent was taken.
-    pub fn all_taken(&self) -> bool {
-        self.in_flight.is_empty()
-    }
-
     /// Nobody knows whether the object has taken a batch: the next [`Commit::take`] sends it again.
     pub fn failed(&mut self, seq: u64, now: Millis) {
         // Another copy of it may have been taken meanwhile.
