@@ -4,7 +4,7 @@
 //! ```text
 //! sim [--seeds N] [--steps S] [--seed K]    N seeds from K on; the first that fails is shrunk and told
 //! sim --past FILE                           the seeds of a file, `seed steps` a line
-//! sim --bugs [--seeds N] [--steps S]        every planted bug, until it is found
+//! sim --bugs [--only A,B] [--seeds N] [--steps S]   every planted bug, until it is found
 //! sim --hashes K,K,...  [--steps S]         the hashes of their traces
 //! ```
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let first = number("--seed", 1);
     let seeds = number("--seeds", if value("--seed").is_some() { 1 } else { 200 });
     let good = if args.iter().any(|arg| arg == "--bugs") {
-        find_bugs(number("--seeds", 3_000), number("--steps", 4_000))
+        find_bugs(number("--seeds", 3_000), number("--steps", 4_000), value("--only").map(String::as_str))
     } else if let Some(file) = value("--past") {
         past(file)
     } else if let Some(list) = value("--hashes") {
@@ -167,10 +167,13 @@ fn past(file: &str) -> bool {
 }
 
 /// Every planted bug, with the seeds that it took to find it and the invariant that it broke.
-fn find_bugs(most: u64, steps: u64) -> bool {
+fn find_bugs(most: u64, steps: u64, only: Option<&str>) -> bool {
     let found = Mutex::new(BTreeMap::new());
     on_all_cores(Bug::ALL.len() as u64, |n| {
         let (bug, what) = Bug::ALL[n as usize];
+        if only.is_some_and(|only| !only.split(',').any(|name| name == format!("{bug:?}"))) {
+            return;
+        }
         let by = (1..=most).find_map(|seed| {
             switch(Some(bug));
             let invariant = attempt(seed, steps, false).broken?.invariant;
@@ -179,6 +182,7 @@ fn find_bugs(most: u64, steps: u64) -> bool {
             attempt(seed, steps, false).broken.is_none().then_some((seed, invariant))
         });
         switch(None);
+        eprintln!("{bug:?}: {by:?}");
         found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(n, (bug, what, by));
     });
     let found = found.into_inner().unwrap_or_default();

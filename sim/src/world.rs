@@ -536,6 +536,14 @@ impl World {
                             format!("{want:?} handed out with {spent} spent and {held} held before: now {view:?}");
                         return Err(broken("I1 escrow", how));
                     }
+                    // L4: one session takes at most a sixteenth of what is free beyond what it needs at once.
+                    let beyond = view.granted - (base + want.need).max(granted);
+                    if request.seq == 0 && beyond > (view.limit - spent - held).max(0) / 16 {
+                        return Err(broken(
+                            "L4 share",
+                            format!("{want:?} with {spent} spent and {held} held got {view:?}"),
+                        ));
+                    }
                     let outside = self.oracle.outside.entry(of).or_default();
                     outside.allowed = outside.allowed.max(view.limit);
                     if view.exact && !want.rest && view.granted > (base + want.need).max(granted) {

@@ -411,7 +411,6 @@ fn load(sql: &dyn Sql, id: MeterId, now: Millis) -> Result<Option<Meter>> {
     let Some(row) = rows.first() else { return Ok(None) };
     let mut meter = meter(row)?;
     if meter.roll(now) {
-        plant!(LostStaysLost => return Ok(Some(save(sql, &meter).map(|()| meter)?)));
         begin_window(sql, &meter)?;
     }
     Ok(Some(meter))
@@ -419,7 +418,8 @@ fn load(sql: &dyn Sql, id: MeterId, now: Millis) -> Result<Option<Meter>> {
 
 /// What is settled of earlier windows is of no use any more.
 fn begin_window(sql: &dyn Sql, meter: &Meter) -> Result<()> {
-    sql.run("UPDATE meters SET lost = 0 WHERE id = ?1", &[number(meter.id)])?;
+    let lost = plant!(LostStaysLost, "0", "lost");
+    sql.run(&format!("UPDATE meters SET lost = {lost} WHERE id = ?1"), &[number(meter.id)])?;
     sql.run(
         "DELETE FROM holdings WHERE meter = ?1 AND win < ?2 AND granted - used - returned <= 0",
         &[number(meter.id), i64::from(meter.window).into()],
