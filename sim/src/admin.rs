@@ -155,6 +155,7 @@ impl World {
                 book::remove(&self.object.sql, &terms.account, &terms.name)
                     .map_err(|error| broken("account", format!("{error:?}")))?;
                 self.note_change(&terms.account.to_string());
+                self.removed.insert((terms.account.to_string(), terms.name.clone()), self.now);
                 self.reload_meters();
             }
             6..=7 => {

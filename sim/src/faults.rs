@@ -86,6 +86,19 @@ impl Faults {
         faults.longest_delay = draw.wide(50, 120_000);
         faults.kv_late = draw.wide(10, 300_000);
         faults.admin_every = if draw.chance(0.7) { draw.wide(2_000, 120_000) } else { 0 };
+        if draw.chance(0.15) {
+            // All goes well between isolates and their account; providers and the operator do as they do.
+            let Self { provider_fails, usage_ill, overbills, client_leaves, admin_every, .. } = faults;
+            faults = Self {
+                provider_fails,
+                usage_ill,
+                overbills,
+                client_leaves,
+                admin_every,
+                kv_late: 1_000,
+                ..Self::default()
+            };
+        }
         faults
     }
 

@@ -411,7 +411,8 @@ impl World {
                 accounts.iter().filter(|account| account.split(':').next() == Some(terms.account.kind.name()))
             {
                 let mut own = self.oracle.meters.values().filter(|own| own.account.to_string() == **account);
-                if known && !own.any(|own| own.name == terms.name) {
+                let removed = self.removed.get(&(account.clone(), terms.name.clone())).copied();
+                if known && removed.is_none_or(late) && !own.any(|own| own.name == terms.name) {
                     return Err(broken("I8 charged", format!("request {id} of {account} has none of {terms:?}")));
                 }
             }
