@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let first = number("--seed", 1);
     let seeds = number("--seeds", if value("--seed").is_some() { 1 } else { 200 });
     let good = if args.iter().any(|arg| arg == "--bugs") {
-        find_bugs(number("--seeds", 3_000), number("--steps", 4_000), value("--only").map(String::as_str))
+        find_bugs(number("--seeds", 150), number("--steps", 8_000), value("--only").map(String::as_str))
     } else if let Some(file) = value("--past") {
         past(file)
     } else if let Some(list) = value("--hashes") {
