@@ -831,9 +831,8 @@ impl Gateway {
             Lookup::Found(record) => record.admit(KeyKind::Inference, now).is_err(),
             _ => false,
         };
-        let stopped = plant!(RunsOn, refused, false)
-            || plant!(RunsOn, true, false)
-                && exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
+        let stopped = refused || exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
+        let stopped = plant!(RunsOn, stopped, false);
         if stopped {
             exchange.cut = Some(Cut::Stopped);
         }

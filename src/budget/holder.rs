@@ -392,6 +392,7 @@ impl Holder {
     /// it, else what they have, but not less than it likely needs, or, when it has waited for others in
     /// vain, than is of any use. `ticket`: under which it asked before; 0 where it did not. `models`: that
     /// may serve it. `unreachable`: the account cannot be asked, so meters that fail open are not looked at.
+    #[expect(clippy::too_many_lines, reason = "one decision over all meters at once: in pieces it is harder to follow")]
     pub fn reserve(
         &mut self,
         ticket: &mut u32,
@@ -417,9 +418,8 @@ impl Holder {
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
             let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
-            let given_away = plant!(PlacesForEver, true, false)
-                && view.unit == Unit::Parallel
-                && now.since(held.answered_at) >= PLACES_MS;
+            let given_away = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
+            let given_away = plant!(PlacesForEver, given_away, false);
             let lacks = plant!(SoftRefuses, view.hard, true)
                 && (available < low || given_away)
                 && !(plant!(OpenWithoutWord, view.fail_open, true) && unreachable);
