@@ -831,8 +831,8 @@ impl Gateway {
             Lookup::Found(record) => record.admit(KeyKind::Inference, now).is_err(),
             _ => false,
         };
-        let stopped = refused || exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
-        let stopped = plant!(RunsOn, stopped, false);
+        let halted = refused || exchange.accounts.iter().any(|account| self.known.holder.is_stopped(account));
+        let stopped = plant!(RunsOn, halted, false);
         if stopped {
             exchange.cut = Some(Cut::Stopped);
         }

@@ -418,8 +418,8 @@ impl Holder {
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
             let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
-            let given_away = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
-            let given_away = plant!(PlacesForEver, given_away, false);
+            let old_place = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
+            let given_away = plant!(PlacesForEver, old_place, false);
             let lacks = plant!(SoftRefuses, view.hard, true)
                 && (available < low || given_away)
                 && !(plant!(OpenWithoutWord, view.fail_open, true) && unreachable);
