@@ -541,7 +541,8 @@ impl World {
                     }
                     // L4: one session takes at most a sixteenth of what is free beyond what it needs at once.
                     let beyond = view.granted - (base + want.need).max(granted);
-                    if request.seq == 0 && beyond > (view.limit - spent - held).max(0) / 16 {
+                    // What is left goes to whoever has waited for it in vain.
+                    if request.seq == 0 && !want.rest && beyond > (view.limit - spent - held).max(0) / 16 {
                         return Err(broken(
                             "L4 share",
                             format!("{want:?} with {spent} spent and {held} held got {view:?}"),
