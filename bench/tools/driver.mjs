@@ -27,7 +27,7 @@ async function session(env, accounts, end) {
   let operations = 0;
   for (let seq = 1; Date.now() < end; seq++) {
     const wants = [...totals.values()].map(({ meter, window, used }) => ({ meter, window, base: used, need: SLICE, more: SLICE }));
-    const { told } = await tell({ seq: 0, ask: { wants } });
+    const { told } = await tell({ seq: 0, ask: { n: seq, wants } });
     for (const { id, window, granted } of told.meters) {
       const total = totals.get(id);
       if (granted < total.used + SLICE && window === total.window) throw new Error(`meter ${id} gave ${granted - total.used} of ${SLICE}`);
