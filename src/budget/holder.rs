@@ -442,7 +442,7 @@ impl Holder {
         }
         let since = mine.as_ref().map_or(now, |ticket| ticket.since);
         let waited = now.since(since);
-        let mut rest = rest;
+        let (mut rest, waited_for_rest) = (rest, rest);
         if rounds > 0 || unreachable {
             let lacking = |held: &&Held| {
                 let view = &held.view;
@@ -450,7 +450,7 @@ impl Holder {
                     return false;
                 }
                 // A question that came too late to be granted anything says nothing.
-                if held.answered_at < since && !unreachable {
+                if held.answered_at < since && !unreachable && waited < 2 * WAIT_MS {
                     return false;
                 }
                 let free = view.limit - view.spent - view.held;
@@ -504,7 +504,7 @@ impl Holder {
         let pause = match rounds {
             _ if wants.is_empty() => PAUSE_MS,
             0 => 0,
-            _ if rest => 0,
+            _ if rest && !waited_for_rest => 0,
             rounds => (PAUSE_MS * i64::from(rounds)).min(4 * PAUSE_MS),
         };
         Reserve::Ask(wants, pause)

@@ -6,7 +6,7 @@ import { commit, lookUp, noteIfLong, refresh } from "./stores.mjs";
 import { stream } from "./stream.mjs";
 
 // A request that waits for its budget, or for answers to another's questions, comes back every 20 to 200 ms.
-const MOST_ROUNDS = 200;
+const MOST_ROUNDS = 1000;
 const ANSWER = "A".charCodeAt(0);
 const utf8 = new TextDecoder();
 
