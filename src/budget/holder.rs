@@ -157,6 +157,11 @@ impl Slice {
         Self { window, until, granted, returned, spent: used, told: used, ..Self::default() }
     }
 
+    /// Handed out and neither used, given back nor set aside.
+    fn free(&self) -> i64 {
+        self.granted - self.bound()
+    }
+
     fn bound(&self) -> i64 {
         self.returned + plant!(SpentAgain, self.spent, 0) + self.reserved
     }
@@ -417,7 +422,7 @@ impl Holder {
                 continue;
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
-            let available = held.slice.granted - held.slice.bound() - self.earmarked(*id, held.slice.window);
+            let available = held.slice.free() - self.earmarked(*id, held.slice.window);
             let old_place = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
             let given_away = plant!(PlacesForEver, old_place, false);
             let lacks = plant!(SoftRefuses, view.hard, true)
@@ -453,9 +458,8 @@ impl Holder {
                 if held.answered_at < since && !unreachable && waited < 2 * WAIT_MS {
                     return false;
                 }
-                let free = view.limit - view.spent - view.held;
                 // The account has it free: others here took what came for this request.
-                if free >= least.of(view.unit) && !unreachable && waited < WAIT_MS {
+                if view.free() >= least.of(view.unit) && !unreachable && waited < WAIT_MS {
                     return false;
                 }
                 let own = held.slice.granted - held.slice.returned - held.slice.spent;
@@ -470,7 +474,7 @@ impl Holder {
                 // A limit that is smaller than what a request may use would refuse it for ever.
                 let shared = view.rate && least.of(view.unit) <= view.limit;
                 let budget = !shared && matches!(view.unit, Unit::Usd | Unit::Tokens);
-                let left = view.limit - view.spent - view.held + (held.slice.granted - held.slice.bound()).max(0);
+                let left = view.free() + held.slice.free().max(0);
                 if rest || unreachable || !budget || left < floor.of(view.unit) {
                     *ticket = 0;
                     return Reserve::Refused(Box::new(view.clone()));
@@ -484,10 +488,9 @@ impl Holder {
         // What was said a moment ago holds for this request too: no need for each to ask.
         let stale = |id: &&MeterId| {
             self.meters.get(*id).is_some_and(|held| {
-                let free = held.view.limit - held.view.spent - held.view.held;
                 rest || !held.is_current(now)
                     || now.since(held.seen) >= PAUSE_MS
-                    || free >= least.of(held.view.unit)
+                    || held.view.free() >= least.of(held.view.unit)
                     || !held.view.hard
             })
         };
@@ -563,7 +566,7 @@ impl Holder {
                 let held = self.meters.get(&line.meter).filter(|held| held.view.hard && amount > 0)?;
                 // A window that is over gives nothing more.
                 let of_now = held.slice.window == line.window;
-                let available = held.slice.granted - held.slice.bound() - self.earmarked(line.meter, line.window);
+                let available = held.slice.free() - self.earmarked(line.meter, line.window);
                 (!of_now || available < amount).then(|| {
                     let base = held.slice.bound() + self.earmarked(line.meter, line.window);
                     Want { meter: line.meter, window: line.window, base, need: amount, more: amount, rest: false }
@@ -661,7 +664,7 @@ impl Holder {
             let unsure = held.is_unsure() && now.since(held.wanted_at) >= UNSURE_MS;
             let keep = if idle || tight || !current { 0 } else { flow.saturating_mul(2) };
             let slice = &mut held.slice;
-            let available = slice.granted - slice.bound() - earmarked(slice.window);
+            let available = slice.free() - earmarked(slice.window);
             // What a request waits for is not given back before it comes for it.
             let awaited = earmarked(slice.window) > 0;
             if !awaited && available > keep && (keep == 0 || available > keep.saturating_mul(2)) {
@@ -676,7 +679,7 @@ impl Holder {
                 wants.push(Want { meter: *id, window: slice.window, base, need: 0, more: 0, rest: false });
             }
             for slice in &mut held.old {
-                let available = slice.granted - slice.bound();
+                let available = slice.free();
                 if available > 0 {
                     slice.returned += available;
                     slice.dirty = true;
@@ -696,14 +699,11 @@ impl Holder {
     /// Whether slices are held that are to go back once the traffic has ended.
     pub fn lingers(&self) -> bool {
         self.meters.values().any(|held| {
-            held.is_unsure()
-                || held.slice.dirty
-                || held.slice.granted > held.slice.bound()
-                || held.old.iter().any(|slice| slice.dirty)
+            held.is_unsure() || held.slice.dirty || held.slice.free() > 0 || held.old.iter().any(|slice| slice.dirty)
         })
     }
 
-    /// The USD budget with the least left, for the client: `(left, limit)` in nano-dollars.
+    /// What is left of the USD budget with the least left, for the client, in nano-dollars.
     pub fn least_left(&self, reservation: &Reservation) -> Option<i64> {
         reservation
             .lines
@@ -717,7 +717,7 @@ impl Holder {
             .min()
     }
 
-    /// Meters of a reservation that are rate limits, as they stand: for `X-RateLimit-*`.
+    /// How a meter stands, as far as known.
     pub fn view(&self, id: MeterId) -> Option<&MeterView> {
         self.meters.get(&id).map(|held| &held.view)
     }

@@ -144,3 +144,10 @@ pub struct MeterView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tight: Option<bool>,
 }
+
+impl MeterView {
+    /// What nobody has used or holds, as far as known; negative when more was used than the limit is now.
+    pub fn free(&self) -> i64 {
+        self.limit - self.spent - self.held
+    }
+}

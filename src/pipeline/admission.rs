@@ -251,7 +251,7 @@ fn account(view: &MeterView) -> serde_json::Value {
 
 /// The standing of a rate limit, as OpenRouter names its headers.
 pub(super) fn rate_headers(view: &MeterView, now: Millis) -> serde_json::Value {
-    let left = (view.limit - view.spent - view.held).max(0);
+    let left = view.free().max(0);
     let reset = if view.unit == Unit::Parallel { now.plus(1_000) } else { view.until.max(now) };
     serde_json::json!({
         "X-RateLimit-Limit": view.limit.to_string(),
