@@ -397,7 +397,6 @@ impl Holder {
     /// it, else what they have, but not less than it likely needs, or, when it has waited for others in
     /// vain, than is of any use. `ticket`: under which it asked before; 0 where it did not. `models`: that
     /// may serve it. `unreachable`: the account cannot be asked, so meters that fail open are not looked at.
-    #[expect(clippy::too_many_lines, reason = "one decision over all meters at once: in pieces it is harder to follow")]
     pub fn reserve(
         &mut self,
         ticket: &mut u32,

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AccountKind, AccountRef, MeterId, Unit, policy::Policy};
-use crate::time::Millis;
+use crate::{catalog::is_zero, time::Millis};
 
 /// A question: may be asked at any time and any number of times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +27,6 @@ impl Ask {
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.wants.is_empty()
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// A slice that is wanted.

@@ -12,5 +12,6 @@ mod provider;
 pub mod snapshot;
 
 pub use model::{Architecture, Endpoint, Expected, Model};
+pub(crate) use pricing::is_zero;
 pub use pricing::{CostBreakdown, Pricing, Tokens};
 pub use provider::{DataPolicy, Dialect, Provider, StoredProvider, Timeouts, check_slug};

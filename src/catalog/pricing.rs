@@ -113,8 +113,9 @@ pub struct Tokens {
     pub completion_image: u64,
 }
 
+/// Whether a number is left out where it is written.
 #[cfg_attr(target_pointer_width = "64", expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so"))]
-fn is_zero(count: &u64) -> bool {
+pub fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

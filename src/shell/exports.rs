@@ -126,10 +126,7 @@ pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
 /// What a stream has to ask before it goes on, packed as an `L` effect; nothing when it may.
 #[wasm_bindgen]
 pub fn more(exchange: u32, now: f64) -> Option<String> {
-    with(|gateway| {
-        let asks = gateway.more(exchange, Millis::from_js(now));
-        pack_asks(asks, gateway)
-    })
+    asked(|gateway| gateway.more(exchange, Millis::from_js(now)))
 }
 
 /// Whether a running stream has to end now. What is asked in the background so that this is known in
@@ -142,10 +139,7 @@ pub fn stopped(exchange: u32, now: f64) -> bool {
 /// Questions about a running stream, packed as an `L` effect; nothing when there are none.
 #[wasm_bindgen]
 pub fn watch(exchange: u32, now: f64) -> Option<String> {
-    with(|gateway| {
-        let asks = gateway.watch(exchange, Millis::from_js(now));
-        pack_asks(asks, gateway)
-    })
+    asked(|gateway| gateway.watch(exchange, Millis::from_js(now)))
 }
 
 /// A stream failed before its first content.
@@ -240,10 +234,7 @@ pub fn batch_failed(seq: f64, now: f64) {
 /// Questions to ask in the background, packed as in an `L` effect; nothing when there are none.
 #[wasm_bindgen]
 pub fn refreshes(exchange: u32, now: f64) -> Option<String> {
-    with(|gateway| {
-        let asks = gateway.refreshes(exchange, Millis::from_js(now));
-        pack_asks(asks, gateway)
-    })
+    asked(|gateway| gateway.refreshes(exchange, Millis::from_js(now)))
 }
 
 /// KV's answer.
@@ -284,8 +275,12 @@ fn number(seq: f64) -> u64 {
     seq as u64
 }
 
-fn pack_asks(asks: Vec<Ask>, gateway: &Gateway) -> Option<String> {
-    (!asks.is_empty()).then(|| pack(Effect::Lookup(Lookups { ticket: 0, pause_ms: 0, asks }), gateway))
+/// What the gateway has to ask beside any request's look-ups, packed as an `L` effect.
+fn asked(run: impl FnOnce(&mut Gateway) -> Vec<Ask>) -> Option<String> {
+    with(|gateway| {
+        let asks = run(gateway);
+        (!asks.is_empty()).then(|| pack(Effect::Lookup(Lookups { ticket: 0, pause_ms: 0, asks }), gateway))
+    })
 }
 
 fn pack(effect: Effect, gateway: &Gateway) -> String {
