@@ -211,7 +211,8 @@ impl Oracle {
             }
             made.events.push((id, ended.key, cost));
         }
-        for (&of, &amount) in &moved {
+        // What moves nothing is not in the batch's totals, and tells nothing of earlier ones.
+        for (&of, &amount) in moved.iter().filter(|(_, amount)| **amount != 0) {
             let told = self.told.entry((session.to_owned(), of)).or_insert(0);
             *told = told.saturating_add(amount);
             made.used.push((of, *told));
