@@ -150,8 +150,8 @@ pub struct Error {
     pub context: Option<String>,
     /// Seconds after which another try may help.
     pub retry_after_s: Option<u32>,
-    /// Further members of `error.metadata`.
-    pub metadata: Map<String, Value>,
+    /// Further members of `error.metadata`. Boxed, because results with this error are everywhere.
+    pub metadata: Box<Map<String, Value>>,
     /// `error.availability`, where a model cannot be served.
     pub availability: Option<Value>,
 }
@@ -169,7 +169,7 @@ impl Error {
             code: None,
             context: None,
             retry_after_s: None,
-            metadata: Map::new(),
+            metadata: Box::default(),
             availability: None,
         }
     }
@@ -240,7 +240,7 @@ impl Error {
     pub fn to_json(&self, numeric_code: bool) -> Value {
         let facts = self.kind.facts();
         let word = self.code.unwrap_or(facts.code);
-        let mut metadata = self.metadata.clone();
+        let mut metadata = Map::clone(&self.metadata);
         metadata.insert("error_type".to_owned(), facts.error_type.into());
         if numeric_code {
             metadata.insert("code".to_owned(), word.into());

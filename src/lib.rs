@@ -26,6 +26,7 @@ pub mod admin;
 pub mod auth;
 pub mod budget;
 pub mod catalog;
+pub mod chat;
 pub mod dialect;
 pub mod error;
 pub mod framing;

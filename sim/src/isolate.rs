@@ -166,11 +166,7 @@ impl World {
             let lossy =
                 self.faults.answer_lost + self.faults.partition + self.faults.flush_killed + self.faults.request_lost
                     > 0.0;
-            gap = self.draw.wide(60_000, if lossy { 40 * 3_600_000 } else { 40 * 86_400_000 });
-            if lossy && gap > 12 * 3_600_000 {
-                self.at(gap / 2, What::Kick);
-                self.at(gap, What::Kick);
-            }
+            gap = self.draw.wide(60_000, if lossy { 12 * 3_600_000 } else { 40 * 86_400_000 });
             self.cover(
                 "idle",
                 if gap > 86_400_000 {

@@ -93,8 +93,6 @@ pub enum What {
     Alive {
         request: u64,
     },
-    /// Some traffic reaches every isolate.
-    Kick,
 }
 
 pub struct Event {
@@ -414,10 +412,6 @@ impl World {
                     self.commit(n);
                     self.for_isolate(n, 10_000, What::Alive { request });
                 }
-                Ok(())
-            }
-            What::Kick => {
-                (0..self.isolates.len()).for_each(|n| self.commit(n));
                 Ok(())
             }
             What::Heal { isolate } => {

@@ -9,7 +9,7 @@ mod request;
 mod response;
 mod stream;
 
-pub use error::{ProviderError, read_error};
+pub use error::read_error;
 pub use request::{Call, outbound_edits, parse};
 pub use response::{Answer, Finish, ResponseFacts, Usage, estimate_tokens, read_answer};
 pub use stream::{Relay, StreamEnd};

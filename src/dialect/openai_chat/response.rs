@@ -4,12 +4,13 @@ use std::{borrow::Cow, fmt::Write};
 
 use serde_json::{Value as Tree, json};
 
-use super::error::{ProviderError, from_value};
+use super::error::from_value;
 use std::rc::Rc;
 
 use crate::{
     budget::Policy,
     catalog::{CostBreakdown, Pricing, Tokens},
+    chat::ProviderError,
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value, quote, scan_object},

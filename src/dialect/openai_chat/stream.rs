@@ -13,14 +13,12 @@
 
 use memchr::memmem;
 
-use super::{
-    error::ProviderError,
-    response::{
-        Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json,
-    },
+use super::response::{
+    Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json,
 };
 use crate::{
     catalog::{CostBreakdown, Tokens},
+    chat::ProviderError,
     framing::{
         edit::{Edit, ObjectEdits, apply, apply_to},
         json::{Kind, Object, Value, quote, scan_object},
