@@ -206,7 +206,7 @@ impl World {
             "2026-11-29T23:59:20Z",
             "2027-01-31T23:59:50Z",
         ];
-        let now = Millis::parse_iso(*draw.pick::<&str>(&starts)).map_or(0, |start| start.0);
+        let now = Millis::parse_iso(draw.pick::<&str>(&starts)).map_or(0, |start| start.0);
         let style = Style { generous: draw.wide(1, 100), tiny: draw.chance(0.1) };
         let (sql, d1) = (Store::new(), Store::new());
         sluice::account::migrate(&sql).expect("tables of the account");
@@ -476,7 +476,7 @@ impl World {
             let rows = self
                 .object
                 .sql
-                .run("SELECT win, spent, held, until FROM meters WHERE id = ?1", &[id.clone()])
+                .run("SELECT win, spent, held, until FROM meters WHERE id = ?1", std::slice::from_ref(&id))
                 .unwrap_or_default();
             let cell = |name: &str| rows.first().map_or(0, |row| sluice::ports::int(row, name));
             let params = [request.session.as_str().into(), id, cell("win").into()];
@@ -560,7 +560,7 @@ impl World {
             self.object.armed = at;
             self.wake_at(at);
         }
-        if self.commands % self.check_every == 0 {
+        if self.commands.is_multiple_of(self.check_every) {
             self.check_tables()?;
         }
         let text = serde_json::to_string(&reply).expect("an answer can be written");

@@ -15,6 +15,8 @@
 //! Facts about formats stand at the head of each, with their source and the date they were read.
 
 pub mod openai_chat;
+#[cfg(test)]
+pub mod testing;
 
 use serde_json::{Map, Value};
 
