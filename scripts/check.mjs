@@ -13,7 +13,7 @@ const env = buildEnvironment("npm run check");
 
 const steps = [
   ["formatting", "cargo", ["fmt", "--all", "--check"]],
-  ["lints, native", "cargo", ["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]],
+  ["lints, native", "cargo", ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]],
   ["lints, wasm32", "cargo", ["clippy", "--locked", "--lib", "--target", "wasm32-unknown-unknown", "--", "-D", "warnings"]],
   ["tests", process.execPath, [join("scripts", "test.mjs")]],
 ];

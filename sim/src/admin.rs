@@ -34,6 +34,7 @@ impl World {
     }
 
     fn define(&mut self, terms: &Terms) {
+        self.latest = Some(terms.account.clone());
         let id = book::define(&self.object.sql, terms).expect("a limit is defined");
         self.note_change(&terms.account.to_string());
         self.reload_meters();
@@ -118,6 +119,12 @@ impl World {
             ids.sort_unstable();
             if ids.is_empty() { None } else { world.oracle.meters.get(world.draw.pick(&ids)).cloned() }
         };
+        if let Some(account) = self.latest.take().filter(|account| !account.is_default())
+            && self.draw.chance(0.3)
+        {
+            // Whom it was given to a moment ago: answers of before may be under way.
+            return self.stop(&account, true);
+        }
         match self.draw.range(0, 13) {
             0 => {
                 self.cover("admin", "defines a limit");

@@ -99,6 +99,11 @@ impl Faults {
                 ..Self::default()
             };
         }
+        if draw.chance(0.1) {
+            // Answers overtake each other while much changes: what is old must not stand for what is new.
+            (faults.delayed, faults.longest_delay) = (0.5, 800);
+            faults.admin_every = draw.wide(300, 3_000);
+        }
         faults
     }
 

@@ -95,7 +95,11 @@ impl Script {
             prompt = prompt * draw.range(1, 4) + draw.range(0, 50);
             completion = completion * draw.range(1, 3) + draw.range(0, 300);
         }
-        let pace = draw.wide(1, 3_000);
+        let mut pace = draw.wide(1, 3_000);
+        if draw.chance(0.1) {
+            // Long enough for half a minute to pass after a stop.
+            pace = 90_000 / pieces;
+        }
         let honest = !dishonest && says == Says::Truth;
         Self { goes, says, prompt, completion, honest, pieces, piece, sent: 0, pace }
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sluice::{
     account::{commit as account, keys},
     auth::VirtualKey,
+    budget::AccountRef,
     catalog::snapshot::{PROVIDERS_KEY, model_key},
     known::Ask,
     metering::rollup,
@@ -166,6 +167,8 @@ pub struct World {
     pub prices: HashMap<(u64, usize), (i64, i64)>,
     pub limits: [Option<i64>; 3],
     pub stops: BTreeMap<String, i64>,
+    /// Whose limits the operator changed last.
+    pub latest: Option<AccountRef>,
     /// When meters were removed, by account and name.
     pub removed: HashMap<(String, String), i64>,
     /// When windows end.
@@ -235,6 +238,7 @@ impl World {
             limits: [None; 3],
             stops: BTreeMap::new(),
             changed: HashMap::new(),
+            latest: None,
             removed: HashMap::new(),
             until: HashMap::new(),
             arrive_every,

@@ -241,7 +241,7 @@ impl Commit {
             },
             self.in_flight.clear()
         );
-        self.failing_since = None;
+        plant!(BlockedForEver, self.failing_since = None, ());
         self.heard = Some(now);
     }
 
@@ -258,9 +258,6 @@ impl Commit {
             sent.at = Millis(0);
             self.failing_since.get_or_insert(now);
         }
-        plant!(BlockedForEver => {
-            self.failing_since.get_or_insert(now);
-        });
         plant!(GivenUp => {
             self.in_flight.remove(&seq);
         });
