@@ -757,9 +757,14 @@ impl Gateway {
         }
     }
 
-    /// The provider could not be reached, or not in time.
+    /// The provider could not be reached, or not in time; or the request was stopped while it waited.
     pub fn failed(&mut self, number: u32, timed_out: bool, now: Millis) -> Effect {
-        let cause = if timed_out { Cause::Timeout } else { Cause::Connection };
+        let stopped = self.exchanges.get(&number).is_some_and(|exchange| exchange.cut == Some(Cut::Stopped));
+        let cause = match (stopped, timed_out) {
+            (true, _) => Cause::Stopped,
+            (false, true) => Cause::Timeout,
+            (false, false) => Cause::Connection,
+        };
         self.failed_with(number, cause, &ProviderError::default(), None, now)
     }
 

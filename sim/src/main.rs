@@ -2,7 +2,7 @@
 //! scripts/sim.mjs; see docs/simulation.md.
 //!
 //! ```text
-//! sim [--seeds N] [--steps S] [--seed K]    N seeds from K on; the first that fails is shrunk and told
+//! sim [--seeds N] [--steps S] [--seed K] [--bug B]   N seeds from K on, with that bug; the first that fails is shrunk and told
 //! sim --past FILE                           the seeds of a file, `seed steps` a line
 //! sim --bugs [--only A,B] [--seeds N] [--steps S]   every planted bug, until it is found
 //! sim --hashes K,K,...  [--steps S]         the hashes of their traces
@@ -13,7 +13,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
@@ -23,6 +23,8 @@ use sluice::planted::{Bug, switch};
 use sluice_sim::{Broken, Coverage, Outcome, run};
 
 const LINES: usize = 50;
+/// What `--bug` names: planted in every run.
+static PLANTED: OnceLock<Bug> = OnceLock::new();
 
 fn main() -> ExitCode {
     // What panics is reported as what it is: an invariant that does not hold.
@@ -32,6 +34,10 @@ fn main() -> ExitCode {
     let number = |name: &str, default: u64| value(name).and_then(|text| text.parse().ok()).unwrap_or(default);
     let first = number("--seed", 1);
     let seeds = number("--seeds", if value("--seed").is_some() { 1 } else { 200 });
+    if let Some((bug, _)) = value("--bug").and_then(|name| Bug::ALL.iter().find(|(bug, _)| format!("{bug:?}") == *name))
+    {
+        PLANTED.get_or_init(|| *bug);
+    }
     let good = if args.iter().any(|arg| arg == "--bugs") {
         find_bugs(number("--seeds", 150), number("--steps", 8_000), value("--only").map(String::as_str))
     } else if let Some(file) = value("--past") {
@@ -55,6 +61,9 @@ fn main() -> ExitCode {
 
 /// A run; a panic in it is an invariant that does not hold.
 fn attempt(seed: u64, steps: u64, tracing: bool) -> Outcome {
+    if let Some(bug) = PLANTED.get() {
+        switch(Some(*bug));
+    }
     catch_unwind(AssertUnwindSafe(|| run(seed, steps, tracing))).unwrap_or_else(|panic| {
         let how = panic
             .downcast_ref::<String>()

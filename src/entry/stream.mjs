@@ -26,7 +26,7 @@ export async function stream(call, body, env, ctx, noted) {
   commit(env, ctx);
   if (opened?.effect !== undefined) return reply(opened.effect);
   const { readable, writable } = new IdentityTransformStream();
-  ctx.waitUntil(opened === undefined ? late(call.keepalive, opening, client, writable, env, ctx, noted) : relay(opened, writable, env, ctx));
+  ctx.waitUntil(opened === undefined ? late(call, opening, client, writable, env, ctx, noted) : relay(opened, writable, env, ctx));
   const headers = { ...call.answerHeaders, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
   return new Response(readable, { headers });
 }
@@ -75,14 +75,18 @@ async function open(call, body, env, waiting) {
   }
 }
 
-// The client was promised a stream before anything came.
-async function late(keepalive, opening, client, writable, env, ctx, noted) {
+// The client was promised a stream before anything came. Until it comes, the request may be stopped.
+async function late({ exchange, keepalive }, opening, client, writable, env, ctx, noted) {
+  const begun = instance.life;
   const writer = writable.getWriter();
   const comment = () => writer.write(COMMENT).catch(() => {
     client.gone = true;
     client.abort();
   });
-  const tick = setInterval(comment, keepalive);
+  const tick = setInterval(() => {
+    comment();
+    if (begun === instance.life) watchFor(exchange, () => client.abort(), env, ctx);
+  }, keepalive);
   comment();
   const opened = await opening.finally(() => {
     clearInterval(tick);
@@ -114,9 +118,7 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
     } else if (watch.silent > 0 && watch.silent % call.keepalive === 0) {
       watch.comment?.();
     }
-    if (begun === instance.life && wasm.stopped(call.exchange, Date.now())) abort.abort();
-    const asks = begun === instance.life ? wasm.watch(call.exchange, Date.now()) : undefined;
-    if (asks !== undefined) ctx.waitUntil(lookUp(asks, env).catch(noteTrap));
+    if (begun === instance.life) watchFor(call.exchange, () => abort.abort(), env, ctx);
     commit(env, ctx);
   }, TICK_MS);
   let end = CLOSED;
@@ -156,6 +158,13 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
   commit(env, ctx);
   if (end === CLOSED) await Promise.race([drain(reader), scheduler.wait(1000)]);
   abort.abort();
+}
+
+// Ends a stream that was stopped, and asks what the next look will need.
+function watchFor(exchange, end, env, ctx) {
+  if (wasm.stopped(exchange, Date.now())) end();
+  const asks = wasm.watch(exchange, Date.now());
+  if (asks !== undefined) ctx.waitUntil(lookUp(asks, env).catch(noteTrap));
 }
 
 async function relayEdited(reader, held, writable, ended, watch, look, more) {

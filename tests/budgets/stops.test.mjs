@@ -45,6 +45,21 @@ describe("what is stopped in one process stops in the others", { concurrency: 8 
     });
   }
 
+  test("a stream that has said nothing yet", async () => {
+    const [, other] = bank.nodes;
+    const model = await bank.model({ length: () => 20, wait: 60_000 });
+    const running = bank.call(await bank.key({}), model, { node: other, stream: true, session_id: "run-3" });
+    await eventually("it is asked for", () => bank.provider.asked(model)[0]);
+    await bank.admin("POST", "/sessions/run-3/stop");
+    const at = Date.now();
+    const cut = await running;
+    assert.ok(Date.now() - at <= CUT_WITHIN_MS, `cut after ${Date.now() - at} ms`);
+    assert.match(cut.text, /told to stop/);
+    const asked = bank.provider.asked(model);
+    await eventually("the provider is told", () => asked[0].closed, 5);
+    assert.equal(asked.length, 1, "nobody else is asked");
+  });
+
   test("a session goes on when it is let to", async () => {
     const model = await bank.model({ length: () => 2 });
     const key = await bank.key({});
