@@ -471,6 +471,10 @@ impl World {
         request.fetch = Some((call.timeouts_ms, call.stream));
         request.attempt += 1;
         let attempt = request.attempt;
+        if stream && attempt == 1 {
+            let keepalive = i64::from(call.keepalive_ms);
+            self.for_isolate(n, keepalive, What::Late { request: id, keepalive });
+        }
         self.for_isolate(n, after, What::Provider { request: id, attempt });
         Ok(())
     }
@@ -902,6 +906,26 @@ impl World {
             return Ok(());
         }
         self.over(n, id, 200, "")
+    }
+
+    /// The watch of a stream that has shown nothing yet.
+    pub fn late(&mut self, n: usize, id: u64, keepalive: i64) -> Held {
+        let now = self.clock(n);
+        let Isolate { gateway, requests, .. } = &mut self.isolates[n];
+        let Some(request) = requests.get_mut(&id).filter(|request| !request.opened) else { return Ok(()) };
+        let exchange = request.exchange;
+        if gateway.stopped(exchange, now) {
+            request.attempt += 1;
+            let effect = gateway.failed(exchange, true, now);
+            self.cover("stream", "stopped before it began");
+            return self.effect(n, id, effect);
+        }
+        let asks = gateway.watch(exchange, now);
+        if !asks.is_empty() {
+            self.look_up(n, asks, 0, Then::Nothing);
+        }
+        self.for_isolate(n, keepalive, What::Late { request: id, keepalive });
+        Ok(())
     }
 
     pub fn tick(&mut self, n: usize, id: u64) -> Held {

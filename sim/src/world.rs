@@ -70,6 +70,11 @@ pub enum What {
     Tick {
         request: u64,
     },
+    /// The same before it has begun.
+    Late {
+        request: u64,
+        keepalive: i64,
+    },
     /// A running request is to be written down.
     NoteIfLong {
         request: u64,
@@ -397,6 +402,7 @@ impl World {
             What::ToIsolate { token, answer } => self.answer(n, token, answer.as_deref()),
             What::Provider { request, attempt } => self.provider(n, request, attempt),
             What::Tick { request } => self.tick(n, request),
+            What::Late { request, keepalive } => self.late(n, request, keepalive),
             What::NoteIfLong { request } => {
                 if self.isolates[n].requests.contains_key(&request) {
                     self.commit(n);
