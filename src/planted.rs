@@ -83,7 +83,6 @@ mod switch {
         OtherModels: "the meter of one model is asked for all of them",
         ChargedForAll: "the meter of one model is charged for what others served",
         TicketsForEver: "what was earmarked for who never came back stays so",
-        EarmarksIgnored: "requests take from each other what was handed out for one of them",
         SettledNow: "a request is charged to the window in which it ends",
         NeverFree: "what was set aside for a request is not free after it",
         ToldEarly: "use is told before the event that it belongs to",

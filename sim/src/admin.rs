@@ -216,6 +216,7 @@ impl World {
             self.stops.entry(account.to_string()).or_insert(self.now);
         } else {
             self.stops.remove(&account.to_string());
+            self.freed.insert(account.to_string(), self.now);
         }
         Ok(())
     }

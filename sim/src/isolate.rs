@@ -321,6 +321,9 @@ impl World {
         if !matches!(status, 402 | 429 | 503 | 403 | 401) {
             return Err(broken("L5 answers", format!("{status} {body}")));
         }
+        if status == 403 {
+            return self.stopped_rightly(&self.isolates[n].requests[&id], body);
+        }
         if !matches!(status, 402 | 429) {
             return Ok(());
         }
@@ -350,6 +353,34 @@ impl World {
         Ok(())
     }
 
+    /// Whom a request is charged to; its workspace only where that was not changed a moment ago.
+    fn accounts_of(&self, request: &Request, moved: bool) -> Vec<String> {
+        let key = &self.keys[request.key];
+        let mut accounts = vec!["organization:default".to_owned(), format!("key:{}", key.hash)];
+        if !moved {
+            accounts.push(format!("workspace:{}", key.workspace));
+        }
+        let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        for (kind, word) in [("user", &body["user"]), ("session", &body["session_id"]), ("tag", &body["tags"][0])] {
+            accounts.extend(word.as_str().map(|word| format!("{kind}:{word}")));
+        }
+        accounts
+    }
+
+    /// L4: nobody is told that he is stopped who is not.
+    fn stopped_rightly(&self, request: &Request, body: &str) -> Held {
+        let lately = |at: &i64| self.now - at <= 8_000 + self.back + 100;
+        if lately(&self.keys[request.key].moved_at) {
+            return Ok(());
+        }
+        let is_stopped =
+            |account: &String| self.stops.contains_key(account) || self.freed.get(account).is_some_and(lately);
+        if self.accounts_of(request, false).iter().any(is_stopped) {
+            return Ok(());
+        }
+        Err(broken("L4 refusal", format!("nothing of it is stopped: {body}")))
+    }
+
     /// I8, I9: who is admitted may be.
     fn admitted(&mut self, n: usize, id: u64, call: &Fetch) -> Held {
         let request = &self.isolates[n].requests[&id];
@@ -365,14 +396,7 @@ impl World {
                 ),
             ));
         }
-        let mut accounts = vec!["organization:default".to_owned(), format!("key:{}", key.hash)];
-        if late(key.moved_at) {
-            accounts.push(format!("workspace:{}", key.workspace));
-        }
-        let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
-        for (kind, word) in [("user", &body["user"]), ("session", &body["session_id"]), ("tag", &body["tags"][0])] {
-            accounts.extend(word.as_str().map(|word| format!("{kind}:{word}")));
-        }
+        let accounts = self.accounts_of(request, !late(key.moved_at));
         for account in &accounts {
             if let Some(since) = self.stops.get(account).copied().filter(|since| late(*since)) {
                 return Err(broken(

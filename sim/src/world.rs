@@ -172,6 +172,8 @@ pub struct World {
     pub prices: HashMap<(u64, usize), (i64, i64)>,
     pub limits: [Option<i64>; 3],
     pub stops: BTreeMap<String, i64>,
+    /// When accounts that were stopped were let go on.
+    pub freed: HashMap<String, i64>,
     /// Whose limits the operator changed last.
     pub latest: Option<AccountRef>,
     /// When meters were removed, by account and name.
@@ -242,6 +244,7 @@ impl World {
             prices: HashMap::new(),
             limits: [None; 3],
             stops: BTreeMap::new(),
+            freed: HashMap::new(),
             changed: HashMap::new(),
             latest: None,
             removed: HashMap::new(),

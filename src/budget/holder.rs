@@ -3,7 +3,7 @@
 //!
 //! A request that finds its share in the slices asks nobody. One that does not asks the account, under
 //! a ticket: what it lacks is earmarked, so that requests which ask at the same time do not take the
-//! answer from each other. Slices follow the traffic of the last seconds, shrink with what is left of
+//! answer from each other, and who asked first is served first. Slices follow the traffic of the last seconds, shrink with what is left of
 //! the budget (the account sees to that), and go back when the traffic ends.
 
 use std::{collections::HashMap, rc::Rc};
@@ -414,6 +414,8 @@ impl Holder {
         let mut lines = Vec::new();
         let (mut short, mut full) = (Vec::new(), true);
         let mut room = most;
+        // Who asked first is served first.
+        let before = if *ticket == 0 { u32::MAX } else { *ticket };
         for id in meters {
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
@@ -421,7 +423,7 @@ impl Holder {
                 continue;
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
-            let available = held.slice.free() - self.earmarked(*id, held.slice.window);
+            let available = held.slice.free() - self.earmarked(*id, held.slice.window, before);
             let old_place = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
             let given_away = plant!(PlacesForEver, old_place, false);
             let lacks = plant!(SoftRefuses, view.hard, true)
@@ -517,12 +519,14 @@ impl Holder {
         self.tickets.remove(&ticket);
     }
 
-    fn earmarked(&self, id: MeterId, window: u32) -> i64 {
+    /// What waits for requests with earlier tickets than this one.
+    fn earmarked(&self, id: MeterId, window: u32, before: u32) -> i64 {
         self.tickets
-            .values()
-            .flat_map(|ticket| &ticket.earmarks)
+            .iter()
+            .filter(|(number, _)| **number < before)
+            .flat_map(|(_, ticket)| &ticket.earmarks)
             .filter(|(meter, in_window, _)| *meter == id && *in_window == window)
-            .map(|(_, _, amount)| plant!(EarmarksIgnored, amount, &0))
+            .map(|(_, _, amount)| amount)
             .sum()
     }
 
@@ -532,7 +536,8 @@ impl Holder {
             return Some(Want { meter: id, window: held.slice.window, base: 0, need: 0, more: 0, rest: false });
         }
         let (need, most) = (least.of(held.view.unit), most.of(held.view.unit));
-        let base = if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window) } else { 0 };
+        let base =
+            if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window, u32::MAX) } else { 0 };
         let more = need.max(most).saturating_add(held.flow(now).saturating_mul(2));
         let (more, rest) = if rest { (need.max(most), held.view.unit != Unit::Requests) } else { (more, false) };
         Some(Want { meter: id, window: held.slice.window, base, need, more, rest })
@@ -565,9 +570,9 @@ impl Holder {
                 let held = self.meters.get(&line.meter).filter(|held| held.view.hard && amount > 0)?;
                 // A window that is over gives nothing more.
                 let of_now = held.slice.window == line.window;
-                let available = held.slice.free() - self.earmarked(line.meter, line.window);
+                let available = held.slice.free() - self.earmarked(line.meter, line.window, u32::MAX);
                 (!of_now || available < amount).then(|| {
-                    let base = held.slice.bound() + self.earmarked(line.meter, line.window);
+                    let base = held.slice.bound() + self.earmarked(line.meter, line.window, u32::MAX);
                     Want { meter: line.meter, window: line.window, base, need: amount, more: amount, rest: false }
                 })
             })
@@ -748,5 +753,48 @@ mod tests {
             holder.learn(told("user:ann"), 6, Millis(0));
             assert_eq!(holder.standing(&ann), Standing::Known(Vec::new()));
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_one_request_is_not_taken_by_another() {
+        const ID: MeterId = MeterId(1);
+        let (mut holder, now) = (Holder::default(), Millis(1_000));
+        let learn = |holder: &mut Holder, n: u64, granted: i64| {
+            let view = MeterView {
+                id: ID,
+                account: "key:k".parse().unwrap(),
+                name: "b".to_owned(),
+                unit: Unit::Tokens,
+                model: None,
+                limit: 1_000,
+                hard: true,
+                rate: false,
+                fail_open: false,
+                exact: false,
+                window: 1,
+                until: Millis(1 << 53),
+                spent: 0,
+                held: granted,
+                granted,
+                used: 0,
+                returned: 0,
+                tight: Some(false),
+            };
+            holder.learn(Told { n, meters: vec![view], ..Told::default() }, 1, now);
+        };
+        learn(&mut holder, 0, 0);
+        let hundred = Amounts { usd: 0, tokens: 100 };
+        let range = Range { floor: hundred, least: hundred, most: hundred };
+        let (mut first, mut second) = (holder.ticket(now), holder.ticket(now));
+        let mut ask = |ticket: &mut u32| match holder.reserve(ticket, &[ID], &[], range, false, now) {
+            Reserve::Ask(wants, _) => wants.first().map(|want| (want.base, want.need)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ask(&mut first), Some((0, 100)));
+        assert_eq!(ask(&mut second), Some((100, 100)), "beyond what the first one waits for");
+        learn(&mut holder, 2, 100);
+        let mut third = holder.ticket(now);
+        assert!(matches!(holder.reserve(&mut third, &[ID], &[], range, false, now), Reserve::Ask(..)));
+        assert!(matches!(holder.reserve(&mut first, &[ID], &[], range, false, now), Reserve::Held(_)));
     }
 }
