@@ -21,14 +21,14 @@ use crate::{
     auth::{KeyHash, KeyKind, KeyRecord, Principal, StreamUsage, VirtualKey, presented},
     budget::{
         AccountKind, AccountRef, MeterId, Unit,
-        estimate::Calibration,
+        estimate::{Calibration, Weight},
         holder::{Amounts, Holder, Reserve, Standing, Used},
         policy::Policy,
         wire::{self, Total},
     },
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     chat::ProviderError,
-    dialect::openai_chat::{self, Call, Finish, Relay, ResponseFacts, StreamEnd, estimate_tokens},
+    dialect::openai_chat::{self, Call, Finish, Relay, ResponseFacts, StreamEnd},
     error::{Error, ErrorKind, Result},
     framing::edit::{Edit, apply},
     idempotency::{self, Claim, Claimed, Finished, Kept, MAX_ANSWER, Wanted},
@@ -182,7 +182,7 @@ struct Exchange {
     told: bool,
     estimated_prompt: u64,
     policy: Rc<Policy>,
-    bytes: usize,
+    weight: Weight,
     admitted: Admitted,
     accounts: Vec<AccountRef>,
     claim: Option<Claiming>,
@@ -654,9 +654,9 @@ impl Gateway {
             wants_metadata: head.metadata.eq_ignore_ascii_case("enabled"),
             numeric_code: wants_numeric_code(head.user_agent),
             told: false,
-            estimated_prompt: estimate_tokens(call.bytes),
+            estimated_prompt: call.weight.tokens(),
             policy: Rc::clone(self.known.holder.policy()),
-            bytes: call.bytes,
+            weight: call.weight,
             admitted,
             accounts,
             claim: None,
@@ -976,7 +976,7 @@ impl Gateway {
         let model = exchange.target().map_or_else(String::new, |target| target.model.model.id.clone());
         let tokens = facts.usage.tokens;
         if !facts.usage.estimated && outcome == Outcome::Ok {
-            self.calibration.learn(&model, exchange.bytes, tokens.prompt, tokens.completion);
+            self.calibration.learn(&model, exchange.weight, tokens.prompt, tokens.completion);
         }
         if let Some(Claiming { wanted, answer }) = exchange.claim.take() {
             let kept = (outcome == Outcome::Ok).then(|| wanted.seal(exchange.id.as_str(), exchange.stream, &answer));

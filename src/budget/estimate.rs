@@ -9,6 +9,11 @@ use std::collections::HashMap;
 /// Tokens of chat templates and the like, which no byte of the request shows.
 const OVERHEAD: f64 = 16.0;
 const FIRST_PER_BYTE: f64 = 0.5;
+/// An image, until the model has shown what it counts for one (most count 85 to 4,800).
+const FIRST_PER_MEDIUM: f64 = 5_000.0;
+/// What a sound or a film counts grows with its length: 32 tokens a second are at most this for every
+/// byte of base64, from 12 kbit/s on.
+const PER_MEDIUM_BYTE: f64 = 0.02;
 const LEAST_PER_BYTE: f64 = 0.25;
 /// What a provider says beyond this is not believed: a bound that refuses every request learns nothing
 /// from any, so it would never come down again.
@@ -19,6 +24,29 @@ const LONGEST_ANSWER: u64 = 16_384;
 /// How fast the upper end comes down again, a request.
 const DECAY: f64 = 0.02;
 const CAPACITY: usize = 10_000;
+
+/// What a prompt is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Bytes of text, and of everything that is read as text.
+    pub text: usize,
+    /// Images, sounds and films, and documents that are elsewhere.
+    pub media: u32,
+    /// Bytes of those of them that are here.
+    pub media_bytes: usize,
+}
+
+impl Weight {
+    /// Tokens that it may be, where nobody counts them: a word every four bytes, a thousand a medium.
+    pub fn tokens(self) -> u64 {
+        estimate_tokens(self.text).saturating_add(1_000 * u64::from(self.media))
+    }
+}
+
+/// Tokens that so many bytes of text may be, where nobody counts them.
+pub fn estimate_tokens(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX).div_ceil(4)
+}
 
 /// Bounds of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +63,8 @@ pub struct Bounds {
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    per_byte: f64,
+    per_byte: Option<f64>,
+    per_medium: Option<f64>,
     answer: f64,
 }
 
@@ -46,7 +75,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Bounds of a request of so many bytes. `asked`: the longest answer the client wants; `limit`: the
+    /// Bounds of a request of that weight. `asked`: the longest answer the client wants; `limit`: the
     /// longest that the endpoint writes; `choices`: how many answers are wanted.
     #[expect(
         clippy::cast_possible_truncation,
@@ -54,9 +83,12 @@ impl Calibration {
         clippy::cast_precision_loss,
         reason = "counts far below 2^53, never negative"
     )]
-    pub fn bounds(&self, model: &str, bytes: usize, asked: Option<u64>, limit: Option<u64>, choices: u64) -> Bounds {
+    pub fn bounds(&self, model: &str, weight: Weight, asked: Option<u64>, limit: Option<u64>, choices: u64) -> Bounds {
         let seen = self.models.get(model);
-        let per_byte = seen.map_or(FIRST_PER_BYTE, |seen| (seen.per_byte * 1.1).clamp(LEAST_PER_BYTE, MOST_PER_BYTE));
+        let known = seen.and_then(|seen| seen.per_byte);
+        let per_byte = known.map_or(FIRST_PER_BYTE, |known| (known * 1.1).clamp(LEAST_PER_BYTE, MOST_PER_BYTE));
+        let per_medium = seen.and_then(|seen| seen.per_medium).map_or(FIRST_PER_MEDIUM, |seen| seen * 1.1);
+        let media = f64::from(weight.media) * per_medium + weight.media_bytes as f64 * PER_MEDIUM_BYTE;
         let longest = match (asked, limit) {
             (Some(asked), Some(limit)) => asked.min(limit),
             (Some(one), None) | (None, Some(one)) => one,
@@ -69,7 +101,7 @@ impl Calibration {
         };
         let choices = choices.max(1);
         Bounds {
-            prompt: (bytes as f64 * per_byte + OVERHEAD) as u64,
+            prompt: (weight.text as f64 * per_byte + media + OVERHEAD) as u64,
             likely: likely.min(longest).saturating_mul(choices),
             most: longest.saturating_mul(choices),
             open: asked.is_none() && limit.is_none(),
@@ -78,21 +110,25 @@ impl Calibration {
 
     /// Learns from a request that has ended.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-    pub fn learn(&mut self, model: &str, bytes: usize, prompt: u64, completion: u64) {
-        if bytes == 0 || prompt == 0 {
+    pub fn learn(&mut self, model: &str, weight: Weight, prompt: u64, completion: u64) {
+        if weight.text == 0 || prompt == 0 {
             return;
         }
-        let (per_byte, answer) = ((prompt as f64 / bytes as f64).min(MOST_PER_BYTE), completion as f64);
-        let upper = |known: f64, new: f64| if new > known { new } else { known + (new - known) * DECAY };
-        if let Some(seen) = self.models.get_mut(model) {
-            seen.per_byte = upper(seen.per_byte, per_byte);
-            seen.answer = upper(seen.answer, answer);
-            return;
-        }
-        if self.models.len() >= CAPACITY {
+        if self.models.len() >= CAPACITY && !self.models.contains_key(model) {
             self.models.clear();
         }
-        self.models.insert(model.to_owned(), Seen { per_byte: per_byte.max(LEAST_PER_BYTE), answer });
+        let (prompt, text, answer) = (prompt as f64, weight.text as f64, completion as f64);
+        let seen = self.models.entry(model.to_owned()).or_insert(Seen { per_byte: None, per_medium: None, answer });
+        let upper = |known: f64, new: f64| if new > known { new } else { known + (new - known) * DECAY };
+        seen.answer = upper(seen.answer, answer);
+        let more = |known: Option<f64>, new: f64| Some(known.map_or(new, |known| upper(known, new)));
+        if weight.media == 0 {
+            seen.per_byte = more(seen.per_byte, (prompt / text).clamp(LEAST_PER_BYTE, MOST_PER_BYTE));
+        } else {
+            // What the words do not explain are the media.
+            let words = text * seen.per_byte.unwrap_or(LEAST_PER_BYTE);
+            seen.per_medium = more(seen.per_medium, (prompt - words).max(0.0) / f64::from(weight.media));
+        }
     }
 }
 
@@ -100,20 +136,34 @@ impl Calibration {
 mod tests {
     use super::*;
 
+    const WORDS: Weight = Weight { text: 1_000, media: 0, media_bytes: 0 };
+
+    #[test]
+    fn media_are_bounded_by_what_the_model_counts_for_one_and_not_by_their_bytes() {
+        let mut calibration = Calibration::default();
+        let photo = Weight { text: 1_000, media: 2, media_bytes: 1_000_000 };
+        let prompt = |c: &Calibration| c.bounds("m", photo, Some(10), None, 1).prompt;
+        assert_eq!(prompt(&calibration), 500 + 10_000 + 20_000 + 16);
+        calibration.learn("m", WORDS, 300, 10);
+        calibration.learn("m", photo, 300 + 2 * 1_000, 10);
+        assert_eq!(prompt(&calibration), 330 + 2_200 + 20_000 + 16);
+        assert_eq!(calibration.bounds("m", WORDS, Some(10), None, 1).prompt, 346, "words are as they were");
+    }
+
     #[test]
     fn bounds_are_safe_at_first_and_follow_the_upper_end_of_what_was_used() {
         let mut calibration = Calibration::default();
-        let bounds = |c: &Calibration, asked| c.bounds("m", 1_000, asked, Some(8_192), 1);
+        let bounds = |c: &Calibration, asked| c.bounds("m", WORDS, asked, Some(8_192), 1);
         assert_eq!(bounds(&calibration, Some(100)), Bounds { prompt: 516, likely: 100, most: 100, open: false });
         assert_eq!(bounds(&calibration, None), Bounds { prompt: 516, likely: 4_096, most: 8_192, open: false });
-        calibration.learn("m", 1_000, 300, 200);
+        calibration.learn("m", WORDS, 300, 200);
         assert_eq!(bounds(&calibration, None), Bounds { prompt: 346, likely: 364, most: 8_192, open: false });
         assert_eq!(bounds(&calibration, Some(100)).likely, 100);
         // A long answer counts at once, many short ones slowly.
-        calibration.learn("m", 1_000, 300, 2_000);
+        calibration.learn("m", WORDS, 300, 2_000);
         assert_eq!(bounds(&calibration, None).likely, 3_064);
-        (0..200).for_each(|_| calibration.learn("m", 1_000, 300, 10));
+        (0..200).for_each(|_| calibration.learn("m", WORDS, 300, 10));
         assert!(bounds(&calibration, None).likely < 200);
-        assert_eq!(calibration.bounds("m", 1_000, Some(50), None, 3).most, 150);
+        assert_eq!(calibration.bounds("m", WORDS, Some(50), None, 3).most, 150);
     }
 }

@@ -414,8 +414,6 @@ impl Holder {
         let mut lines = Vec::new();
         let (mut short, mut full) = (Vec::new(), true);
         let mut room = most;
-        // Who asked first is served first.
-        let before = if *ticket == 0 { u32::MAX } else { *ticket };
         for id in meters {
             let Some(held) = self.meters.get(id) else { continue };
             let view = &held.view;
@@ -423,7 +421,7 @@ impl Holder {
                 continue;
             }
             let (low, high) = (least.of(view.unit), most.of(view.unit));
-            let available = held.slice.free() - self.earmarked(*id, held.slice.window, before);
+            let available = held.slice.free() - self.earmarked(*id, held.slice.window, *ticket);
             let old_place = view.unit == Unit::Parallel && now.since(held.answered_at) >= PLACES_MS;
             let given_away = plant!(PlacesForEver, old_place, false);
             let lacks = plant!(SoftRefuses, view.hard, true)
@@ -519,11 +517,11 @@ impl Holder {
         self.tickets.remove(&ticket);
     }
 
-    /// What waits for requests with earlier tickets than this one.
-    fn earmarked(&self, id: MeterId, window: u32, before: u32) -> i64 {
+    /// What is kept for requests that asked before the one with this ticket; 0 has asked for nothing yet.
+    fn earmarked(&self, id: MeterId, window: u32, ticket: u32) -> i64 {
         self.tickets
             .iter()
-            .filter(|(number, _)| **number < before)
+            .filter(|(number, _)| ticket == 0 || **number < ticket)
             .flat_map(|(_, ticket)| &ticket.earmarks)
             .filter(|(meter, in_window, _)| *meter == id && *in_window == window)
             .map(|(_, _, amount)| amount)
@@ -536,8 +534,7 @@ impl Holder {
             return Some(Want { meter: id, window: held.slice.window, base: 0, need: 0, more: 0, rest: false });
         }
         let (need, most) = (least.of(held.view.unit), most.of(held.view.unit));
-        let base =
-            if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window, u32::MAX) } else { 0 };
+        let base = if held.is_current(now) { held.slice.bound() + self.earmarked(id, held.slice.window, 0) } else { 0 };
         let more = need.max(most).saturating_add(held.flow(now).saturating_mul(2));
         let (more, rest) = if rest { (need.max(most), held.view.unit != Unit::Requests) } else { (more, false) };
         Some(Want { meter: id, window: held.slice.window, base, need, more, rest })
@@ -570,9 +567,9 @@ impl Holder {
                 let held = self.meters.get(&line.meter).filter(|held| held.view.hard && amount > 0)?;
                 // A window that is over gives nothing more.
                 let of_now = held.slice.window == line.window;
-                let available = held.slice.free() - self.earmarked(line.meter, line.window, u32::MAX);
+                let available = held.slice.free() - self.earmarked(line.meter, line.window, 0);
                 (!of_now || available < amount).then(|| {
-                    let base = held.slice.bound() + self.earmarked(line.meter, line.window, u32::MAX);
+                    let base = held.slice.bound() + self.earmarked(line.meter, line.window, 0);
                     Want { meter: line.meter, window: line.window, base, need: amount, more: amount, rest: false }
                 })
             })

@@ -52,8 +52,8 @@ pub(super) fn bounds<'e>(
     for (model, endpoint) in endpoints {
         let context = endpoint.context_length.or(model.context_length);
         let limit = endpoint.max_completion_tokens.or(context);
-        let here = calibration.bounds(&model.id, call.bytes, call.max_tokens, limit, call.choices);
-        // Bytes of an image are no tokens: no prompt is longer than its model can take.
+        let here = calibration.bounds(&model.id, call.weight, call.max_tokens, limit, call.choices);
+        // No prompt is longer than its model can take.
         worst.prompt = worst.prompt.max(here.prompt.min(context.unwrap_or(u64::MAX)));
         worst.open |= here.open;
         worst.likely = worst.likely.max(here.likely);

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::budget::estimate::estimate_tokens;
 use crate::framing::edit::apply;
 use crate::{
     account::{Context, commit as account, keys},

@@ -11,5 +11,5 @@ mod stream;
 
 pub use error::read_error;
 pub use request::{Call, outbound_edits, parse};
-pub use response::{Answer, Finish, ResponseFacts, Usage, estimate_tokens, read_answer};
+pub use response::{Answer, Finish, ResponseFacts, Usage, read_answer};
 pub use stream::{Relay, StreamEnd};

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 use crate::{
+    budget::estimate::Weight,
     catalog::{Endpoint, Provider},
     error::{Error, ErrorKind, Result},
     framing::{
@@ -37,8 +40,8 @@ pub struct Call<'a> {
     pub choices: u64,
     /// Words that the request is charged to.
     pub tags: Vec<String>,
-    /// Bytes of the request, the basis of estimates.
-    pub bytes: usize,
+    /// What its prompt is made of, the basis of estimates.
+    pub weight: Weight,
 }
 
 /// What a member may be. `null` is always as good as absent.
@@ -140,7 +143,7 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
         .code("invalid_json")
     })?;
     check_shapes(&object)?;
-    messages.finish(&object)?;
+    let weight = messages.finish(&object, body.len())?;
 
     // Providers differ in which of the two they follow: the longer one is what an answer may cost.
     let max_tokens = [object.get("max_tokens"), object.get("max_completion_tokens")]
@@ -158,7 +161,7 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
         user: text("user"),
         choices: object.get("n").and_then(Value::as_u64).unwrap_or(1),
         tags: tags(&object)?,
-        bytes: body.len(),
+        weight,
         object,
     })
 }
@@ -290,6 +293,8 @@ struct MessageCheck {
     count: usize,
     role_seen: bool,
     fault: Option<Error>,
+    media: u32,
+    media_bytes: usize,
 }
 
 impl MessageCheck {
@@ -319,11 +324,38 @@ impl MessageCheck {
                         &format!("must be a string or an array of content parts, not {}.", value.kind.name()),
                     );
                 }
+                "content" if value.kind == Kind::Array => self.weigh(&value),
                 "tool_calls" if !matches!(value.kind, Kind::Array | Kind::Null) => {
                     self.fail(".tool_calls", &format!("must be an array, not {}.", value.kind.name()));
                 }
                 _ => {}
             },
+        }
+    }
+
+    /// Counts what is not text in a message's parts. A document that is here counts as text: what it
+    /// comes to grows with its length.
+    fn weigh(&mut self, content: &Value<'_>) {
+        // Most parts are text, and not looked at.
+        if memmem::find(content.text.as_bytes(), b"_url\"")
+            .or_else(|| memmem::find(content.text.as_bytes(), b"\"input_"))
+            .is_none()
+            && memmem::find(content.text.as_bytes(), b"\"file_id\"").is_none()
+        {
+            return;
+        }
+        for item in content.items() {
+            let Some(part) = item.object() else { continue };
+            match part.get("type").and_then(Value::as_str).as_deref() {
+                Some("image_url" | "input_audio" | "video_url" | "input_video") => {
+                    self.media = self.media.saturating_add(1);
+                    self.media_bytes += item.text.len();
+                }
+                Some("file") if memmem::find(item.text.as_bytes(), b"\"file_id\"").is_some() => {
+                    self.media = self.media.saturating_add(1);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -340,13 +372,17 @@ impl MessageCheck {
         }
     }
 
-    fn finish(mut self, object: &Object<'_>) -> Result<()> {
+    /// What the prompt is made of, of so many bytes; or the first fault.
+    fn finish(mut self, object: &Object<'_>, bytes: usize) -> Result<Weight> {
         self.close_item();
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         match object.get("messages").map(|value| value.kind) {
-            Some(Kind::Array) if self.count > 0 => Ok(()),
+            Some(Kind::Array) if self.count > 0 => {
+                let Self { media, media_bytes, .. } = self;
+                Ok(Weight { text: bytes.saturating_sub(media_bytes), media, media_bytes })
+            }
             Some(Kind::Array) => Err(Error::invalid("messages", "messages must hold at least one message.")),
             _ => Err(Error::invalid("messages", "messages is missing: send the conversation as an array of messages.")),
         }
@@ -464,6 +500,23 @@ mod tests {
     #[test]
     fn the_shape_table_is_sorted() {
         assert!(SHAPES.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn media_are_told_apart_from_text() {
+        let photo = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}"#;
+        let sound = r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#;
+        let (paper, words) =
+            (r#"{"type":"file","file":{"file_id":"f"}}"#, r#"{"type":"text","text":"an \"image_url\""}"#);
+        let weight = |parts: &str| {
+            let body = format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":{parts}}}]}}"#);
+            let weight = parse(body.as_bytes()).unwrap().weight;
+            assert_eq!(weight.text + weight.media_bytes, body.len());
+            (weight.media, weight.media_bytes)
+        };
+        assert_eq!(weight("\"hi\""), (0, 0));
+        assert_eq!(weight(&format!("[{words}]")), (0, 0));
+        assert_eq!(weight(&format!("[{words},{photo},{sound},{paper}]")), (3, photo.len() + sound.len()));
     }
 
     #[test]

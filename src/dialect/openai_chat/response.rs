@@ -8,7 +8,7 @@ use super::error::from_value;
 use std::rc::Rc;
 
 use crate::{
-    budget::Policy,
+    budget::{Policy, estimate::estimate_tokens},
     catalog::{CostBreakdown, Pricing, Tokens},
     chat::ProviderError,
     framing::{
@@ -170,11 +170,6 @@ pub(super) fn error_inside(value: &Value<'_>) -> (Cause, ProviderError) {
 
 pub(super) fn text(object: &Object<'_>, key: &str) -> Option<String> {
     object.get(key).and_then(Value::as_str).map(Cow::into_owned)
-}
-
-/// Tokens that so many bytes may be, where nobody counts them.
-pub fn estimate_tokens(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX).div_ceil(4)
 }
 
 /// Reads a `usage` object. `None` where it is none, or where its numbers cannot be meant: negative,

@@ -13,10 +13,9 @@
 
 use memchr::memmem;
 
-use super::response::{
-    Finish, ResponseFacts, Usage, error_inside, estimate_tokens, read_usage, text, usage_edits, usage_json,
-};
+use super::response::{Finish, ResponseFacts, Usage, error_inside, read_usage, text, usage_edits, usage_json};
 use crate::{
+    budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
     framing::{
