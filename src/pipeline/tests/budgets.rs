@@ -227,6 +227,33 @@ fn who_is_stopped_is_not_served() {
 }
 
 #[test]
+fn a_key_that_moves_is_charged_where_it_is_from_then_on() {
+    let mut world = world(answers(2));
+    let made = |world: &mut World, slug: &str| {
+        let made = world.manage("POST", "/workspaces", json!({ "name": slug, "slug": slug }));
+        let id = made["data"]["id"].as_str().unwrap().to_owned();
+        let path = format!("/workspaces/{id}/budgets/monthly");
+        world.manage("PUT", &path, json!({ "limit_usd": 1 }));
+        id
+    };
+    let (here, there) = (made(&mut world, "here"), made(&mut world, "there"));
+    let key = format!("/keys/{}", world.hash().as_str());
+    world.manage("PATCH", &key, json!({ "workspace_id": here }));
+    // It runs while its key moves, and is charged to where it began.
+    let Effect::Fetch(running) = world.begin(&short()) else { panic!("not admitted") };
+    world.manage("PATCH", &key, json!({ "workspace_id": there }));
+    world.now = world.now.plus(10_000);
+    assert_eq!(world.ask(&short()).status, 200);
+    let Ok(_) = world.perform(&running) else { panic!("not answered") };
+    world.settle_down();
+    for id in [here, there] {
+        let account = AccountRef::new(AccountKind::Workspace, id.as_str());
+        let meter = world.meter(&account, "usd/monthly");
+        assert_eq!((meter.spent, meter.held), (140_000, 0), "{id}");
+    }
+}
+
+#[test]
 fn end_users_get_the_budget_that_all_of_them_have() {
     let mut world = world(answers(3));
     let all = AccountRef::default_of(AccountKind::User);
