@@ -641,6 +641,9 @@ impl Gateway {
             "cost" => false,
             _ => principal.key().stream_usage == StreamUsage::Native,
         };
+        // Natively nothing can be written into a silence, which is what shows that the client has gone:
+        // who holds a place that others wait for is relayed.
+        let native = call.stream && native && !admitted.reservation.has_slot();
         let exchange = Exchange {
             id: GenerationId::new(now, &mut self.rng),
             principal: principal.clone(),
@@ -650,7 +653,7 @@ impl Gateway {
             attempts: Vec::new(),
             retry_after_s: None,
             stream: call.stream,
-            native: call.stream && native,
+            native,
             wants_metadata: head.metadata.eq_ignore_ascii_case("enabled"),
             numeric_code: wants_numeric_code(head.user_agent),
             told: false,

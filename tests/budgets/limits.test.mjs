@@ -84,9 +84,10 @@ describe("limits over four processes", { concurrency: 2 }, () => {
     }
   });
 
-  for (const [what, script] of [
+  for (const [what, script, headers] of [
     ["in mid-stream", { length: () => 400, pace: 50 }],
     ["while the provider is silent", { length: () => 400, pace: 30_000 }],
+    ["a native stream while the provider is silent", { length: () => 400, pace: 30_000 }, { "x-sluice-stream": "native" }],
     ["before the first content", { length: () => 400, wait: 30_000 }],
   ]) {
     test(`the slot of a client that leaves ${what} comes back within two seconds`, async () => {
@@ -94,7 +95,7 @@ describe("limits over four processes", { concurrency: 2 }, () => {
       const quick = await bank.model({ length: () => 2 });
       const key = await bank.key({ rate_limit: { max_parallel: 1 } });
       const leave = new AbortController();
-      const left = bank.call(key, model, { node: bank.nodes[1], stream: true, signal: leave.signal });
+      const left = bank.call(key, model, { node: bank.nodes[1], stream: true, signal: leave.signal, headers });
       await eventually("the provider is asked", () => bank.provider.asked(model).length === 1);
       await pause(500);
       assertTooFast(await bank.call(key, quick, { node: bank.nodes[2] }));

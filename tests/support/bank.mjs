@@ -86,12 +86,12 @@ class Bank {
 
   // One call by way of a node, answered or broken: {status, id, nano, done, error, headers, text, at}.
   // `nano` is what the answer says that it costs; `done` that it came whole.
-  async call({ key }, model, { node = this.nodes[0], signal, ...body } = {}) {
+  async call({ key }, model, { node = this.nodes[0], signal, headers, ...body } = {}) {
     const url = `${node.url}/v1/chat/completions`;
     const answer = { at: Date.now(), status: 0, nano: 0, done: false };
     try {
       const response = await fetch(url, {
-        method: "POST", signal, headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+        method: "POST", signal, headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
         body: JSON.stringify({ model: `test/${model}`, messages: [{ role: "user", content: PROMPT }], ...body }),
       });
       Object.assign(answer, { status: response.status, headers: response.headers, id: response.headers.get("x-generation-id") });
