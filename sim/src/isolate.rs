@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use serde_json::{Value, json};
 use sluice::{
+    budget::Unit,
     dialect::openai_chat::StreamEnd,
     framing::edit::apply,
     known::Ask,
@@ -455,7 +456,7 @@ impl World {
         let mut is = shares(gateway.reservation(request.exchange));
         // Places that were given to others stay given.
         for (is, was) in is.iter_mut().zip(&request.shares) {
-            if was.unit == sluice::budget::Unit::Parallel && was.amount == 0 {
+            if was.unit == Unit::Parallel && was.amount == 0 {
                 is.amount = 0;
             }
         }
@@ -529,23 +530,36 @@ impl World {
         let Some(event) = self.isolates[n].gateway.last_ended() else {
             return Err(broken("I6 rows", "a request ended without an event"));
         };
-        let mut honest = false;
+        let (mut honest, mut wordy) = (false, false);
         if let Some(script) = &request.script {
             let served = matches!(event.outcome, sluice::metering::Outcome::Ok | sluice::metering::Outcome::Cancelled);
-            honest = script.honest && served;
+            (honest, wordy) = (script.honest && served && !event.estimated, script.wordy && served);
             if served && !event.estimated && matches!(script.says, Says::Truth) {
                 self.billed_right(script, &event)?;
             }
-            if event.estimated {
-                honest = false;
-            }
+            wordy &= event.estimated || script.says == Says::Truth;
         }
         let shares = request.shares.clone();
         // Terms that change meanwhile, or shortly before and not yet known here, let a share not grow.
         let since = request.came - 30_000 - self.faults.longest_delay - self.back;
-        honest &= shares.iter().all(|share| {
+        let settled = shares.iter().all(|share| {
             self.changed.get(&share.of.0).is_none_or(|at| *at < since) && self.oracle.meters.contains_key(&share.of.0)
         });
+        // Who writes more than was asked for is ended when its share is used up for certain: half of it, and
+        // two hundred tokens, may be a matter of counting.
+        let model = MODELS.iter().position(|model| *model == event.model).unwrap_or(0);
+        let dearest =
+            self.prices.iter().filter(|((_, of), _)| *of == model).map(|(_, price)| price.1).max().unwrap_or(0);
+        let rough = |share: &Share| match share.unit {
+            Unit::Usd => share.amount / 2 + 200 * dearest,
+            Unit::Tokens => share.amount / 2 + 200,
+            Unit::Requests | Unit::Parallel => 0,
+        };
+        let slack: Option<&dyn Fn(&Share) -> i64> = match (settled && honest, settled && wordy) {
+            (true, _) => Some(&|_| 0),
+            (_, true) => Some(&rough),
+            _ => None,
+        };
         self.mix(&[event.cost_nano.map_or(-1, |cost| cost.0), event.tokens.completion as i64]);
         self.note(|| {
             format!(
@@ -553,7 +567,7 @@ impl World {
                 event.id, event.outcome, event.cost_nano
             )
         });
-        self.oracle.settle(&shares, &event, honest)?;
+        self.oracle.settle(&shares, &event, slack)?;
         if let Some(request) = self.isolates[n].requests.get_mut(&id) {
             request.shares.clear();
         }

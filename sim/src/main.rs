@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         PLANTED.get_or_init(|| *bug);
     }
     let good = if args.iter().any(|arg| arg == "--bugs") {
-        find_bugs(number("--seeds", 600), number("--steps", 8_000), value("--only").map(String::as_str))
+        find_bugs(number("--seeds", 2_000), number("--steps", 8_000), value("--only").map(String::as_str))
     } else if let Some(file) = value("--past") {
         past(file)
     } else if let Some(list) = value("--hashes") {

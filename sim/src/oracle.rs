@@ -129,8 +129,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// A request has ended: `event` is what will be written of it.
-    pub fn settle(&mut self, shares: &[Share], event: &UsageEvent, honest: bool) -> Held {
+    /// A request has ended: `event` is what will be written of it. `slack`: by so much it may have used more
+    /// than was set aside in a unit; `None`: by anything.
+    pub fn settle(&mut self, shares: &[Share], event: &UsageEvent, slack: Option<&dyn Fn(&Share) -> i64>) -> Held {
         let mut charges = Vec::new();
         let cost = event.cost_nano.map_or(0, |cost| cost.0);
         for share in shares {
@@ -150,9 +151,8 @@ impl Oracle {
             outside.billed += charge.min(share.amount);
             let overrun = (charge - share.amount).max(0);
             outside.overrun = outside.overrun.saturating_add(overrun);
-            if honest && share.amount > 0 && overrun > 0 {
-                let how =
-                    format!("{} of {share:?} by {}, from a provider that keeps to what is asked", overrun, event.id);
+            if share.amount > 0 && slack.is_some_and(|slack| overrun > slack(share)) {
+                let how = format!("{overrun} of {share:?} by {}, from a provider that bills what it should", event.id);
                 return Err(broken("I3 overrun", how));
             }
             charges.push((share.of, charge));

@@ -42,6 +42,8 @@ pub struct Script {
     pub completion: i64,
     /// Bills no more than the request allows it to.
     pub honest: bool,
+    /// Bills what it writes, and writes more than it was asked for.
+    pub wordy: bool,
     /// Of a stream: pieces to come, and tokens of each.
     pub pieces: i64,
     pub piece: i64,
@@ -78,7 +80,8 @@ impl Script {
         } else {
             Says::Truth
         };
-        let dishonest = draw.chance(faults.overbills);
+        let wordy = stream && draw.chance(faults.overbills / 2.0);
+        let dishonest = !wordy && draw.chance(faults.overbills);
         // Tokens a byte: each model its own, at most one for every two bytes.
         let per_mille = 150 + 110 * model as i64;
         let mut prompt = bytes as i64 * per_mille / 1_000;
@@ -86,9 +89,12 @@ impl Script {
         if draw.chance(0.3) {
             completion = most.max(1);
         }
-        let piece = if dishonest { draw.range(1, 600) } else { draw.range(4, 22) };
-        let pieces = (completion / piece).clamp(1, 120);
-        if stream {
+        let mut piece = if dishonest { draw.range(1, 600) } else { draw.range(4, 22) };
+        let mut pieces = (completion / piece).clamp(1, 120);
+        if wordy {
+            (piece, pieces) = (draw.range(20, 60), draw.range(20, 120));
+            completion = pieces * piece;
+        } else if stream {
             completion = (pieces * piece).min(completion.max(1));
         }
         if dishonest {
@@ -100,8 +106,8 @@ impl Script {
             // Long enough for half a minute to pass after a stop.
             pace = 90_000 / pieces;
         }
-        let honest = !dishonest && says == Says::Truth;
-        Self { goes, says, prompt, completion, honest, pieces, piece, sent: 0, pace }
+        let honest = !dishonest && !wordy && says == Says::Truth;
+        Self { goes, says, prompt, completion, honest, wordy, pieces, piece, sent: 0, pace }
     }
 
     fn usage(&self) -> String {

@@ -119,8 +119,10 @@ impl Admitted {
     /// What has to be set aside beyond this, for a stream that has written so many tokens: one whose
     /// provider does not keep to the longest answer it was asked for.
     pub(super) fn lacks(&self, written: u64) -> Option<Amounts> {
-        let whole = self.reservation.is_empty() || self.reservation.full || self.covered >= self.bounds.most;
-        if whole || written < self.covered {
+        // Beyond what the provider was asked for only what is certain counts, not a rough count.
+        let whole = self.reservation.full || self.covered >= self.bounds.most;
+        let short = if whole { self.used_up(written) } else { written >= self.covered };
+        if self.reservation.is_empty() || !short {
             return None;
         }
         let of = |completion| amounts(&self.prices, &self.policy, 0, completion);
