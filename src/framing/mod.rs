@@ -2,4 +2,5 @@
 
 pub mod edit;
 pub mod json;
+pub mod json_array;
 pub mod sse;
