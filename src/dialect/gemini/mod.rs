@@ -22,6 +22,8 @@
 
 mod config;
 mod content;
+#[cfg(test)]
+mod corpus;
 mod encoder;
 mod error;
 mod finish;
