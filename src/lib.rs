@@ -38,6 +38,7 @@ pub mod money;
 pub mod operator;
 pub mod pipeline;
 pub mod ports;
+pub mod provider;
 pub mod routing;
 pub mod time;
 

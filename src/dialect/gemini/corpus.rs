@@ -88,6 +88,7 @@ fn plain(value: &Value) -> Value {
                     ("thought" | "includeThoughts", Value::Bool(false)) => continue,
                     ("responseModalities", value) if value == &json!(["TEXT"]) => continue,
                     ("role", value) if value == "function" => "user".into(),
+                    ("thinkingLevel", Value::String(level)) => level.to_uppercase().into(),
                     ("contents" | "tools" | "functionDeclarations" | "parts", one @ Value::Object(_)) => {
                         json!([plain(one)])
                     }
@@ -443,7 +444,7 @@ fn recorded_streams_survive() {
             }
             let again = collect(events(&bytes, alt == "json", usize::MAX)).unwrap_or_else(|e| panic!("{name}: {e:?}"));
             assert_eq!(told(&again), said, "{name} as {alt}");
-            assert_eq!(again.usage, answer.usage, "{name} as {alt}");
+            assert_eq!(used(&again), used(&answer), "{name} as {alt}");
             assert_eq!(again.id.as_deref(), Some("gen-1"));
         }
         count += 1;
@@ -461,8 +462,9 @@ fn recorded_errors_have_a_message() {
             let body = record.body.as_ref().unwrap();
             let read = read_error(record.status, body.to_string().as_bytes());
             let given = body.pointer("/error/message").or_else(|| body.pointer("/0/error/message")).unwrap();
-            let first = |text: &str| text.split(' ').take(3).collect::<Vec<_>>().join(" ");
-            assert_eq!(first(&read.message.unwrap()), first(given.as_str().unwrap()), "{}", record.name);
+            let (message, given) = (read.message.unwrap(), given.as_str().unwrap());
+            let kept = given.split(' ').filter(|word| message.contains(word)).count();
+            assert!(kept > 4, "{}: {message}", record.name);
             assert!(read.code.is_some() && read.status.is_some(), "{}", record.name);
             count += 1;
         }

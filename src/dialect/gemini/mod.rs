@@ -24,6 +24,7 @@ mod config;
 mod content;
 #[cfg(test)]
 mod corpus;
+pub mod embeddings;
 mod encoder;
 mod error;
 mod finish;
@@ -36,6 +37,9 @@ mod response;
 mod schema;
 mod signature;
 mod stream;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
 mod tools;
 mod turns;
 mod usage;
