@@ -97,7 +97,7 @@ fn a_request_is_read_in_either_spelling() {
     .unwrap();
     let [system, asked, said, answered] = read.turns.as_slice() else { panic!("{:?}", read.turns) };
     assert_eq!((system.role, &system.parts), (Role::System, &vec![Part::text("Be brief.")]));
-    let sources: Vec<_> = asked.parts.iter().map(|part| match &part.kind {
+    let sources = asked.parts.iter().map(|part| match &part.kind {
         PartKind::Media(media) => format!("{:?} {:?}", media.kind, media.source),
         other => format!("{other:?}"),
     });
