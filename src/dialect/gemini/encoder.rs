@@ -197,7 +197,10 @@ impl Encoder {
         }
         let mut body = Map::new();
         let refused = finish::blocked(self.extra.get("promptFeedback")).is_some();
-        let choices = mem::take(&mut self.choices);
+        let mut choices = mem::take(&mut self.choices);
+        if choices.is_empty() && !refused {
+            choices.insert(0, Ending::default());
+        }
         if !refused || choices.values().any(|ending| ending.wrote) {
             let candidates: Vec<Value> = choices.iter().map(|(choice, ending)| ending.write(*choice)).collect();
             body.insert("candidates".to_owned(), candidates.into());

@@ -22,8 +22,6 @@
 
 mod config;
 mod content;
-#[cfg(test)]
-mod corpus;
 pub mod embeddings;
 mod encoder;
 mod error;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     chat::{
-        Block, Delta, Event, Extra, Finish, Media, MediaSource, Part, PartKind, ProviderError, Reasoning,
+        Block, Citation, Delta, Event, Extra, Finish, Media, MediaSource, Part, PartKind, ProviderError, Reasoning,
         ReasoningFormat, ToolCall, Usage, Wire,
     },
     dialect::Frame,
@@ -50,6 +50,8 @@ struct Progress {
     /// What the open text says so far, for citations; and bytes of text before it.
     said: String,
     before: usize,
+    /// Citations that were told: Google repeats them.
+    cited: Vec<Citation>,
     /// A mark stands on the open text: more text is another block.
     sealed: bool,
     call: Option<Partial>,
@@ -319,6 +321,10 @@ impl Decoder {
     fn cite(&mut self, found: grounding::Found, choice: u32, progress: &mut Progress, out: &mut Vec<Event>) {
         let located = found.located(&progress.said, progress.before);
         let citation = located.unwrap_or_else(|| found.anywhere());
+        if progress.cited.contains(&citation) {
+            return;
+        }
+        progress.cited.push(citation.clone());
         let block = match progress.text {
             Some(block) => block,
             None => self.open(Block::Text, choice, out),
