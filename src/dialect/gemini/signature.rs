@@ -82,7 +82,7 @@ mod tests {
         let by_sdk = URL_SAFE.encode(STANDARD.decode(&wrapped).unwrap());
         assert_eq!(unwrap(&wrapped), Some(reasoning.clone()));
         assert_eq!(unwrap(&by_sdk), Some(reasoning));
-        assert_eq!(unwrap("CmIBjz1rX0OQAtrZnJaEf6TJDpx1JA=="), None);
+        assert_eq!(unwrap("Z29vZ2xlcyBvd24gbWFyaw=="), None);
         assert_eq!(unwrap("skip_thought_signature_validator"), None);
         assert_eq!(STANDARD.decode(STAND_IN).unwrap(), b"context_engineering_is_the_way_to_go");
     }
