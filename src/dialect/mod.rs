@@ -15,6 +15,7 @@
 //! Facts about formats stand at the head of each, with their source and the date they were read.
 
 pub mod gemini;
+pub mod anthropic_messages;
 pub mod openai_chat;
 #[cfg(test)]
 pub mod testing;
