@@ -76,7 +76,7 @@ fn events(frames: &[(Option<String>, Vec<u8>)]) -> Vec<Value> {
 
 #[test]
 fn requests_come_back_as_they_were() {
-    let (mut passed, mut refused) = (0, 0);
+    let (mut passed, mut refused, mut failed) = (0, 0, Vec::new());
     for record in all() {
         let name = &record.name;
         if record.request.is_null() {
@@ -89,11 +89,15 @@ fn requests_come_back_as_they_were() {
             continue;
         };
         let again = encoded(&request, quirks(&record)).unwrap();
-        assert_eq!(again.losses.list(), &[], "{name}");
-        assert_eq!(normal(again.body), normal(record.request.clone()), "{name}");
-        passed += 1;
+        let (after, before) = (normal(again.body), normal(record.request.clone()));
+        if again.losses.list().is_empty() && after == before {
+            passed += 1;
+        } else {
+            failed.push(format!("{name}: {:?}\n{after}\n{before}", again.losses));
+        }
     }
     println!("{passed} requests came back, {refused} are refused");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]
@@ -234,9 +238,8 @@ fn a_stream_that_breaks_off_is_an_error() {
 fn errors_have_their_message() {
     let mut passed = 0;
     let failed = |record: &Record| record.status != 200;
-    let bedrock = records("bedrock.invoke");
-    let counts = records("anthropic.count_tokens");
-    for record in all().into_iter().chain(bedrock).chain(counts).filter(failed) {
+    let dialects = ["anthropic.messages", "anthropic.count_tokens", "bedrock.invoke"];
+    for record in dialects.into_iter().flat_map(records).filter(failed) {
         let body = record.body.unwrap();
         let error = read_error(record.status, body.to_string().as_bytes());
         assert!(error.message.is_some(), "{}: {body}", record.name);

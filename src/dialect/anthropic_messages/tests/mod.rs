@@ -74,13 +74,6 @@ fn written(events: &[Event]) -> Vec<u8> {
     out
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    }
-}
-
 fn user(content: &Value) -> Value {
     json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": content }] })
 }

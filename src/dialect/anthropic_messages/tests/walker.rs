@@ -14,7 +14,7 @@ pub fn normal(mut body: Value) -> Value {
         top.remove("stream");
     }
     if let Some(system) = top.get_mut("system") {
-        listed(system);
+        blocks(system);
     }
     for message in top.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         blocks(&mut message["content"]);
@@ -32,9 +32,7 @@ pub fn normal(mut body: Value) -> Value {
     if let Some(format) = top.remove("output_format") {
         top.entry("output_config").or_insert_with(|| json!({}))["format"] = format;
     }
-    if top.get("metadata") == Some(&json!({})) {
-        top.remove("metadata");
-    }
+    top.retain(|_, value| *value != json!({}) && *value != json!([]));
     body
 }
 
@@ -59,6 +57,10 @@ fn listed(content: &mut Value) {
 
 fn blocks(content: &mut Value) {
     listed(content);
+    // Empty text says nothing, and the vendor refuses it.
+    if let Some(blocks) = content.as_array_mut() {
+        blocks.retain(|block| block["text"] != "");
+    }
     for block in content.as_array_mut().into_iter().flatten() {
         drop_default(block, "is_error", &json!(false));
         drop_default(block, "caller", &json!({ "type": "direct" }));
