@@ -47,7 +47,7 @@ pub use encode::{encode_count_request, encode_request};
 pub use error::{read_error, write_error};
 pub use request::decode_request;
 pub use response::{decode_answer, decode_count, encode_answer, encode_count};
-pub use stream::{Decoder, Encoder, keep_alive};
+pub use stream::{Decoder, Encoder};
 
 use crate::chat::Wire;
 

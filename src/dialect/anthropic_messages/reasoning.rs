@@ -21,9 +21,11 @@ const PREFIX: &str = "sluice.reasoning.";
 pub fn decode_thinking(fields: &mut Fields<'_>) -> Result<PartKind> {
     let text = fields.string("thinking")?;
     let signature = fields.string("signature")?.filter(|signature| !signature.is_empty());
+    // Words that the client did not want to see are not there to be handed back.
+    let shown = |text: Option<String>| text.filter(|text| !text.is_empty()).into_iter();
     Ok(PartKind::Reasoning(match signature.as_deref().and_then(unpack) {
-        Some((reasoning, true)) => Reasoning { summary: text.into_iter().collect(), ..reasoning },
-        Some((reasoning, false)) => Reasoning { text, ..reasoning },
+        Some((reasoning, true)) => Reasoning { summary: shown(text).collect(), ..reasoning },
+        Some((reasoning, false)) => Reasoning { text: shown(text).next(), ..reasoning },
         None => Reasoning { text, signature, format: Some(ReasoningFormat::Anthropic), ..Reasoning::default() },
     }))
 }

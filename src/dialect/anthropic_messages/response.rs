@@ -89,7 +89,14 @@ pub fn encode_answer(answer: &Answer, names: &Names) -> Value {
     let refused = parts.iter().any(|part| matches!(part.kind, PartKind::Refusal(_)));
     let (stop_reason, stop_sequence) = stop(choice.and_then(|choice| choice.finish.as_ref()), refused);
     let mut message = head(names);
-    message.insert("content".to_owned(), parts.iter().filter_map(block).collect());
+    let hidden = hides_thoughts(names);
+    let blocks = parts.iter().filter_map(block).map(|mut block| {
+        if let Some(words) = block.get_mut("thinking").filter(|_| hidden) {
+            *words = "".into();
+        }
+        block
+    });
+    message.insert("content".to_owned(), blocks.collect());
     message.insert("stop_reason".to_owned(), stop_reason);
     message.insert("stop_sequence".to_owned(), stop_sequence);
     message.extend(answer.extra.own(WIRE).cloned().unwrap_or_default());
@@ -97,6 +104,12 @@ pub fn encode_answer(answer: &Answer, names: &Names) -> Value {
     message.insert("usage".to_owned(), used);
     message.extend(names.extra.clone());
     Value::Object(message)
+}
+
+/// Whether the client asked not to be shown thoughts: they come as their signatures alone.
+pub fn hides_thoughts(names: &Names) -> bool {
+    let display = |request: &Value| request.get("thinking")?.get("display")?.as_str().map(|word| word == "omitted");
+    names.request.as_ref().and_then(display) == Some(true)
 }
 
 /// What every answer begins with.

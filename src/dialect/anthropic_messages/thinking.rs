@@ -1,9 +1,11 @@
 //! Whether and how the model is to think: `thinking` and `output_config.effort`.
 //!
 //! Claude up to 4.5 thinks with a budget of tokens, from 4.7 on as it sees fit (`adaptive`), guided by an
-//! effort; 4.6 takes both. While it thinks, no tool may be forced, the temperature is 1, `top_k` is not
-//! taken and `top_p` is at least 0.95. With a budget, the model's turn that results are given for has to
-//! begin with its thoughts.
+//! effort; 4.6 takes both. While it thinks, the temperature is 1, `top_k` is not taken and `top_p` is at
+//! least 0.95. With a budget, no tool may be forced, and the model's turn that results are given for has
+//! to begin with its thoughts. (The vendor's page says so of forced tools with adaptive thinking as well;
+//! its models take them.) Opus 5 and Sonnet 5 think unless told not to, and all from 4.7 on keep their
+//! thoughts to themselves unless asked to show them.
 
 use serde_json::{Map, Value};
 
@@ -161,11 +163,7 @@ fn possible(plan: Plan, around: Around, cx: &mut Cx<'_>) -> Plan {
             cx.losses.add("thinking");
             Plan::Unsaid
         }
-        Plan::Adaptive(_) | Plan::Budget(..) if forced => {
-            cx.losses.add("thinking");
-            Plan::Unsaid
-        }
-        Plan::Budget(..) if thoughtless || longest <= LEAST_BUDGET => {
+        Plan::Budget(..) if forced || thoughtless || longest <= LEAST_BUDGET => {
             cx.losses.add("thinking");
             Plan::Unsaid
         }

@@ -45,6 +45,11 @@ enum Kind {
 }
 
 impl Decoder {
+    /// Of a stream that is about to begin.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Takes a frame.
     pub fn push(&mut self, frame: &Frame<'_>, out: &mut Vec<Event>) {
         if self.done {

@@ -12,7 +12,7 @@ use super::super::{
     WIRE, citation,
     error::write_error,
     part, reasoning,
-    response::{block, head, stop},
+    response::{block, head, hides_thoughts, stop},
     usage,
 };
 use crate::{
@@ -31,6 +31,8 @@ pub struct Encoder {
     index: u32,
     /// The first one goes out, the others wait.
     blocks: VecDeque<Pending>,
+    /// The client does not want to see thoughts.
+    hidden: bool,
     refused: bool,
     finish: Option<Finish>,
     usage: Option<Usage>,
@@ -48,6 +50,8 @@ struct Pending {
     /// `content_block_start` has been written.
     opened: bool,
     closed: bool,
+    /// Thoughts are not shown.
+    hidden: bool,
     /// Of reasoning: what is written at its end.
     reasoning: Reasoning,
     /// Of a tool's call with free text: the text.
@@ -58,6 +62,7 @@ impl Encoder {
     /// A stream of that name.
     pub fn new(names: Names) -> Self {
         Self {
+            hidden: hides_thoughts(&names),
             names,
             started: false,
             index: 0,
@@ -77,7 +82,7 @@ impl Encoder {
             Event::Open { block, choice: 0, kind } => {
                 self.start(out);
                 self.refused |= matches!(kind, Block::Refusal);
-                self.blocks.push_back(Pending::new(*block, kind.clone()));
+                self.blocks.push_back(Pending::new(*block, kind.clone(), self.hidden));
                 if self.blocks.len() == 1 {
                     self.advance(out);
                 }
@@ -101,7 +106,7 @@ impl Encoder {
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::ServiceTier(tier) => self.tier = Some(tier.clone()),
             Event::Extra(extra) => self.extra.extend(extra.own(WIRE).cloned().unwrap_or_default()),
-            Event::Ping => keep_alive(out),
+            Event::Ping => Self::keep_alive(out),
             // Other choices cannot have been asked for; logprobs have no form here; failures come by `fail`.
             Event::Open { .. } | Event::Finish { .. } | Event::Logprobs { .. } | Event::Error(_) => {}
         }
@@ -138,6 +143,11 @@ impl Encoder {
         frame("error", &write_error(error).to_string(), out);
     }
 
+    /// Writes that the stream is alive.
+    pub fn keep_alive(out: &mut Vec<u8>) {
+        frame("ping", "{\"type\": \"ping\"}", out);
+    }
+
     fn start(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.started, true) {
             return;
@@ -151,7 +161,7 @@ impl Encoder {
         let mut event = Map::new();
         event.insert("message".to_owned(), Value::Object(message));
         write("message_start", event, out);
-        keep_alive(out);
+        Self::keep_alive(out);
     }
 
     /// Writes as much as the order of the blocks allows.
@@ -172,12 +182,12 @@ impl Encoder {
 }
 
 impl Pending {
-    fn new(block: u32, kind: Block) -> Self {
+    fn new(block: u32, kind: Block, hidden: bool) -> Self {
         let reasoning = match &kind {
             Block::Reasoning { id, format } => Reasoning { id: id.clone(), format: *format, ..Reasoning::default() },
             _ => Reasoning::default(),
         };
-        Self { block, kind, deltas: Vec::new(), opened: false, closed: false, reasoning, text: String::new() }
+        Self { block, kind, deltas: Vec::new(), opened: false, closed: false, hidden, reasoning, text: String::new() }
     }
 
     /// Opens the block, if it is known already how: not so of text that may stay empty, of reasoning that
@@ -218,6 +228,12 @@ impl Pending {
         self.open(index, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
     }
 
+    fn think(&self, index: u32, text: &str, out: &mut Vec<u8>) {
+        if !self.hidden {
+            text_delta(index, "thinking_delta", "thinking", text, out);
+        }
+    }
+
     fn write(&mut self, index: u32, delta: &Delta, out: &mut Vec<u8>) {
         match delta {
             Delta::Text(text) => {
@@ -233,18 +249,18 @@ impl Pending {
             Delta::Reasoning(text) => {
                 self.open_thinking(index, out);
                 self.reasoning.text.get_or_insert_default();
-                text_delta(index, "thinking_delta", "thinking", text, out);
+                self.think(index, text, out);
             }
             Delta::Summary(paragraph, text) => {
                 self.open_thinking(index, out);
                 let at = usize::try_from(*paragraph).unwrap_or(usize::MAX);
                 if !self.reasoning.summary.is_empty() && at >= self.reasoning.summary.len() {
-                    text_delta(index, "thinking_delta", "thinking", "\n\n", out);
+                    self.think(index, "\n\n", out);
                 }
                 // The words are out; that there are some, and in how many paragraphs, is still needed.
                 let count = self.reasoning.summary.len();
                 self.reasoning.summary.resize(count.max(at.min(count) + 1), String::new());
-                text_delta(index, "thinking_delta", "thinking", text, out);
+                self.think(index, text, out);
             }
             Delta::Signature(piece) => {
                 self.reasoning.signature.get_or_insert_default().push_str(piece);
@@ -321,11 +337,6 @@ impl Pending {
             _ => self.open(index, &content, out),
         }
     }
-}
-
-/// Bytes that say that the stream is alive.
-pub fn keep_alive(out: &mut Vec<u8>) {
-    frame("ping", "{\"type\": \"ping\"}", out);
 }
 
 /// An event whose type is its name.

@@ -6,4 +6,4 @@ mod decoder;
 mod encoder;
 
 pub use decoder::Decoder;
-pub use encoder::{Encoder, keep_alive};
+pub use encoder::Encoder;

@@ -128,7 +128,9 @@ fn stream(frames: &[(Option<String>, Vec<u8>)], dice: &mut Dice) {
         let events = decoded(&frames);
         written(&events);
         let mut collector = Collector::default();
-        events.iter().for_each(|event| collector.push(event.clone()));
+        for event in &events {
+            collector.push(event.clone());
+        }
         let failed = events.iter().any(|event| matches!(event, Event::Error(_)));
         assert_eq!(collector.finish().is_err(), failed);
         let mut out = Vec::new();

@@ -236,6 +236,9 @@ fn thoughts_go_back_to_their_maker_only() {
     }
 }
 
+/// What is asked for, the longest answer, quirks; what is said, the effort, what is lost.
+type ThinkingRow<'r> = (Thinking, u64, &'r [&'r str], Value, Value, &'r [&'r str]);
+
 #[test]
 fn thinking_is_said_as_the_model_takes_it() {
     let on = Thinking { enabled: Some(true), ..Thinking::default() };
@@ -246,7 +249,7 @@ fn thinking_is_said_as_the_model_takes_it() {
     let enabled = |tokens: u64| json!({ "type": "enabled", "budget_tokens": tokens });
     let none = Value::Null;
     #[rustfmt::skip]
-    let rows: Vec<(Thinking, u64, &[&str], Value, Value, &[&str])> = vec![
+    let rows: Vec<ThinkingRow> = vec![
         (on.clone(), 8000, &[], adaptive.clone(), none.clone(), &[]),
         (on, 8000, &["budget_thinking"], enabled(4000), none.clone(), &[]),
         (effort(Effort::High), 8000, &[], adaptive.clone(), json!("high"), &[]),
@@ -287,6 +290,7 @@ fn thinking_gives_way_to_what_it_cannot_go_with() {
     (request.tools, request.tool_choice) = (vec![function("f")], Some(ToolChoice::Required));
     let forced = encoded(&request, &[]).unwrap();
     assert_eq!((&forced.body["thinking"], listed(&forced.losses)), (&Value::Null, vec!["thinking"]));
+    assert_eq!(encoded(&request, &["adaptive_thinking"]).unwrap().body["thinking"]["type"], "adaptive");
 
     request.tool_choice = None;
     request.turns.push(Turn::new(Role::Assistant, vec![call("a", "{}")]));
@@ -362,9 +366,9 @@ fn tools_and_the_choice_among_them() {
 
 #[test]
 fn media_are_given_in_the_forms_that_are_taken() {
+    use MediaKind::{Document, Image};
     let base64 = |data: &str| MediaSource::Base64(data.to_owned());
     let url = |url: &str| MediaSource::Url(url.to_owned());
-    use MediaKind::{Document, Image};
     let rows = [
         (
             media(Image, None, base64("/9j/AA==")),

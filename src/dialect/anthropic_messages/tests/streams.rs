@@ -198,6 +198,28 @@ fn reasoning_of_other_families_is_thinking_that_can_be_handed_back() {
 }
 
 #[test]
+fn thoughts_that_are_not_wanted_are_signatures_alone() {
+    let request = Some(json!({ "thinking": { "type": "adaptive", "display": "omitted" } }));
+    let events = [
+        Event::Open { block: 0, choice: 0, kind: Block::Reasoning { id: None, format: None } },
+        Event::Delta { block: 0, delta: Delta::Reasoning("secret".to_owned()) },
+        Event::Close { block: 0 },
+    ];
+    let (mut encoder, mut out) = (Encoder::new(Names { request: request.clone(), ..names() }), Vec::new());
+    for event in &events {
+        encoder.push(event, &mut out);
+    }
+    encoder.end(None, Map::new(), &mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("signature_delta") && !text.contains("secret"), "{text}");
+
+    let answer = collected(&events).unwrap();
+    let block = encode_answer(&answer, &Names { request, ..names() })["content"][0].take();
+    assert_eq!((&block["type"], &block["thinking"]), (&json!("thinking"), &json!("")));
+    assert_eq!(encode_answer(&answer, &names())["content"][0]["thinking"], "secret");
+}
+
+#[test]
 fn what_is_whole_only_at_its_end_is_written_then() {
     let media = |kind, data: &str| {
         let source = MediaSource::Base64(data.to_owned());

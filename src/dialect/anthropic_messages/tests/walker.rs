@@ -19,6 +19,9 @@ pub fn normal(mut body: Value) -> Value {
     for message in top.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
         blocks(&mut message["content"]);
     }
+    if let Some(Value::Array(messages)) = top.get_mut("messages") {
+        *messages = combined(std::mem::take(messages));
+    }
     if let Some(content) = top.get_mut("content") {
         blocks(content);
     }
@@ -72,6 +75,21 @@ fn blocks(content: &mut Value) {
             }
         }
     }
+}
+
+/// Turns of one role after another are one turn, says the vendor.
+fn combined(messages: Vec<Value>) -> Vec<Value> {
+    let mut combined: Vec<Value> = Vec::new();
+    for mut message in messages {
+        match combined.last_mut().filter(|last| last["role"] == message["role"]) {
+            Some(last) => {
+                let more = message["content"].as_array_mut().unwrap();
+                last["content"].as_array_mut().unwrap().append(more);
+            }
+            None => combined.push(message),
+        }
+    }
+    combined
 }
 
 fn drop_default(value: &mut Value, key: &str, default: &Value) {
