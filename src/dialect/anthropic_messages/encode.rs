@@ -5,6 +5,7 @@ use serde_json::{Map, Number, Value, json};
 use super::{
     WIRE,
     fields::{cache_control, object},
+    models,
     part::Cx,
     thinking::{self, Around},
     turns,
@@ -35,7 +36,7 @@ const COUNTED: [&str; 11] = [
 
 /// Writes a request for an answer.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded> {
-    let mut cx = Cx { quirks: target.quirks, ..Cx::default() };
+    let mut cx = Cx { quirks: target.quirks, model_quirks: models::quirks(target.model), ..Cx::default() };
     let (vertex, bedrock) = (cx.has("vertex"), cx.has("bedrock_invoke"));
     cx.bytes_only = bedrock;
     let longest = target.longest.or(request.max_tokens).or(target.model_longest).unwrap_or(DEFAULT_MAX_TOKENS);

@@ -7,12 +7,15 @@
 //! docs.aws.amazon.com/bedrock (Claude messages, adaptive thinking), and openrouter.ai/docs for what its
 //! Messages endpoint adds; all as of November 2026.
 //!
-//! # Quirks a provider's row may name
+//! # Quirks
+//!
+//! Named by a provider's row, or known of a model ([`models`]).
 //!
 //! | quirk | meaning |
 //! |---|---|
 //! | `vertex` | Claude on Vertex AI: `anthropic_version` in the body, the model in the URL |
 //! | `bedrock_invoke` | Claude on Bedrock: the same, nothing about streaming in the body, images and documents as bytes, no `metadata`, `service_tier` and top-level `cache_control` |
+//! | `no_thinking` | models before Claude 3.7 |
 //! | `budget_thinking` | models before Claude 4.6: thinking by `budget_tokens` alone |
 //! | `adaptive_thinking` | models from Opus 4.7 on: adaptive thinking alone |
 //! | `no_thinking_off` | models that always think (Fable, Mythos): `disabled` is refused |
@@ -34,6 +37,7 @@ mod encode;
 mod error;
 mod fields;
 mod media;
+mod models;
 mod part;
 mod reasoning;
 mod request;

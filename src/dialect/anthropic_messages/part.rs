@@ -11,7 +11,7 @@ use super::{
     media, reasoning,
 };
 use crate::{
-    chat::{Citation, Extra, Losses, Part, PartKind, ToolCall, ToolResult, Wire},
+    chat::{Citation, Extra, Losses, Part, PartKind, ToolCall, ToolResult},
     error::{Error, Result},
 };
 
@@ -22,14 +22,16 @@ pub struct Cx<'t> {
     pub losses: Losses,
     /// Named quirks of the provider.
     pub quirks: &'t [String],
+    /// Those of the model.
+    pub model_quirks: &'static [&'static str],
     /// Images and documents must be given as bytes.
     pub bytes_only: bool,
 }
 
 impl Cx<'_> {
-    /// Whether the provider has this quirk.
+    /// Whether the provider or the model has this quirk.
     pub fn has(&self, quirk: &str) -> bool {
-        self.quirks.iter().any(|known| known == quirk)
+        self.quirks.iter().any(|known| known == quirk) || self.model_quirks.contains(&quirk)
     }
 
     /// Adds members that only this format knows; those of other formats are lost.
@@ -140,8 +142,9 @@ pub fn encode(part: &Part, assistant: bool, cx: &mut Cx<'_>, at: &str) -> Result
         PartKind::ToolCall(call) => Some(encode_call(call, cx, at)),
         PartKind::ToolResult(result) => Some(encode_result(result, cx, at)?),
         PartKind::Foreign(WIRE, value) => Some(joined(value)),
-        PartKind::Foreign(other, _) if assistant => {
-            cx.losses.add(format!("{at} ({})", wire_name(*other)));
+        // What tools of another provider did is part of what was said: the answer drawn from it stays.
+        PartKind::Foreign(..) if assistant => {
+            cx.losses.add(at);
             None
         }
         PartKind::Foreign(..) => return Err(unknown(at)),
@@ -162,19 +165,6 @@ pub fn encode(part: &Part, assistant: bool, cx: &mut Cx<'_>, at: &str) -> Result
 /// A 400: content that only another format has.
 fn unknown(at: &str) -> Error {
     Losses::refuse(at, "This provider has nothing of this kind; leave it out or choose another provider.")
-}
-
-fn wire_name(wire: Wire) -> &'static str {
-    match wire {
-        Wire::OpenaiChat => "openai chat",
-        Wire::OpenaiCompletions => "openai completions",
-        Wire::OpenaiResponses => "openai responses",
-        Wire::AnthropicMessages => "anthropic messages",
-        Wire::Gemini => "gemini",
-        Wire::BedrockConverse => "bedrock converse",
-        Wire::CohereChat => "cohere chat",
-        Wire::OllamaChat => "ollama chat",
-    }
 }
 
 /// Empty text is refused by the vendor, and says nothing.

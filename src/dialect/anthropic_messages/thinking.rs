@@ -159,7 +159,12 @@ fn plan(thinking: &Thinking, longest: u64, cx: &mut Cx<'_>) -> Plan {
 fn possible(plan: Plan, around: Around, cx: &mut Cx<'_>) -> Plan {
     let Around { longest, forced, thoughtless } = around;
     match plan {
+        Plan::Off if cx.has("no_thinking") => Plan::Unsaid,
         Plan::Off if cx.has("no_thinking_off") => {
+            cx.losses.add("thinking");
+            Plan::Unsaid
+        }
+        Plan::Adaptive(_) | Plan::Budget(..) if cx.has("no_thinking") => {
             cx.losses.add("thinking");
             Plan::Unsaid
         }

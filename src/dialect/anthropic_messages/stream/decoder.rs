@@ -182,24 +182,9 @@ impl Decoder {
     fn delta(&mut self, data: &mut Map<String, Value>, out: &mut Vec<Event>) {
         let index = index(data);
         let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
-        let Some(mut delta) = data.remove("delta") else { return };
-        let kind = delta.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut text = |key: &str| match delta.get_mut(key).map(Value::take) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        };
-        let delta = match (&mut open.kind, kind.as_str()) {
-            (Kind::Foreign, _) => Some(Delta::Foreign(delta)),
-            (Kind::Text, "text_delta") => text("text").map(Delta::Text),
-            (Kind::Text, "citations_delta") => {
-                delta.get_mut("citation").map(|cited| Delta::Citation(citation::decode(cited.take())))
-            }
-            (Kind::Reasoning, "thinking_delta") => text("thinking").map(Delta::Reasoning),
-            (Kind::Reasoning, "signature_delta") => text("signature").map(Delta::Signature),
-            (Kind::Call(initial), "input_json_delta") => text("partial_json").map(|piece| {
-                *initial = None;
-                Delta::Arguments(piece)
-            }),
+        let delta = match (&mut open.kind, data.remove("delta")) {
+            (Kind::Foreign, Some(delta)) => Some(Delta::Foreign(delta)),
+            (kind, Some(Value::Object(delta))) => known_delta(kind, delta),
             _ => None,
         };
         out.extend(delta.map(|delta| Event::Delta { block: open.block, delta }));
@@ -239,6 +224,27 @@ impl Decoder {
             out.push(Event::Extra(Extra::of(WIRE, std::mem::take(&mut self.extra))));
         }
         out.extend(self.finish.take().map(|finish| Event::Finish { choice: 0, finish }));
+    }
+}
+
+/// More of a block of a known kind; `None` where it does not fit, or there is nothing in it.
+fn known_delta(block: &mut Kind, mut delta: Map<String, Value>) -> Option<Delta> {
+    let mut text = |key: &str| match delta.remove(key) {
+        Some(Value::String(text)) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    let kind = text("type")?;
+    match (block, kind.as_str()) {
+        (Kind::Text, "text_delta") => text("text").map(Delta::Text),
+        (Kind::Text, "citations_delta") => Some(Delta::Citation(citation::decode(delta.remove("citation")?))),
+        (Kind::Reasoning, "thinking_delta") => text("thinking").map(Delta::Reasoning),
+        (Kind::Reasoning, "signature_delta") => text("signature").map(Delta::Signature),
+        (Kind::Call(initial), "input_json_delta") => {
+            let piece = text("partial_json")?;
+            *initial = None;
+            Some(Delta::Arguments(piece))
+        }
+        _ => None,
     }
 }
 

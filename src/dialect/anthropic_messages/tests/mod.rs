@@ -25,8 +25,13 @@ fn names() -> Names {
 
 /// Encodes for a provider with these quirks.
 fn encoded(request: &Request, quirks: &[&str]) -> Result<Encoded> {
+    encoded_for(request, "m", quirks)
+}
+
+/// The same, for that model.
+fn encoded_for(request: &Request, model: &str, quirks: &[&str]) -> Result<Encoded> {
     let quirks: Vec<String> = quirks.iter().map(|&quirk| quirk.to_owned()).collect();
-    encode_request(request, &Target { model: "m", quirks: &quirks, longest: None, model_longest: None })
+    encode_request(request, &Target { model, quirks: &quirks, longest: None, model_longest: None })
 }
 
 /// `event` and data of every event in these pieces of a stream.

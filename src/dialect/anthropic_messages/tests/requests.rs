@@ -263,6 +263,8 @@ fn thinking_is_said_as_the_model_takes_it() {
         (budget(1500), 1200, &[], enabled(1140), none.clone(), &["thinking.budget_tokens"]),
         (budget(4000), 8000, &["adaptive_thinking"], shown, json!("medium"), &["thinking.budget_tokens"]),
         (effort(Effort::None), 8000, &[], json!({ "type": "disabled" }), none.clone(), &[]),
+        (effort(Effort::None), 8000, &["no_thinking"], none.clone(), none.clone(), &[]),
+        (effort(Effort::Low), 8000, &["no_thinking", "no_effort"], none.clone(), none.clone(), &["thinking"]),
         (effort(Effort::None), 8000, &["no_thinking_off"], none.clone(), none.clone(), &["thinking"]),
         (Thinking { hidden: Some(true), ..Thinking::default() }, 8000, &[], none.clone(), none, &[]),
     ];
@@ -468,7 +470,7 @@ fn what_is_lost_is_named() {
         [
             "messages[1].content[0].citations",
             "messages[1].content[1].refusal",
-            "messages[1].content[2] (openai responses)",
+            "messages[1].content[2]",
             "response_format.name",
             "prompt_cache_key",
             "service_tier",
