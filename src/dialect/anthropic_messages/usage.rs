@@ -95,7 +95,10 @@ fn own(usage: &Usage) -> Map<String, Value> {
         members.insert("output_tokens_details".to_owned(), json!({ "thinking_tokens": reasoning }));
     }
     if *web_searches > 0 {
-        members.insert("server_tool_use".to_owned(), json!({ "web_search_requests": web_searches }));
+        members.insert(
+            "server_tool_use".to_owned(),
+            json!({ "web_search_requests": web_searches, "web_fetch_requests": 0 }),
+        );
     }
     members
 }

@@ -176,7 +176,7 @@ fn the_prompt_has_all_its_tokens() {
     let wire = json!({
         "input_tokens": 100, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 500, "output_tokens": 50,
         "cache_creation": { "ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 200 },
-        "output_tokens_details": { "thinking_tokens": 20 }, "server_tool_use": { "web_search_requests": 2 },
+        "output_tokens_details": { "thinking_tokens": 20 }, "server_tool_use": { "web_search_requests": 2, "web_fetch_requests": 0 },
     });
     let usage = decode_answer(body(&json!({ "usage": wire.clone() }))).unwrap().usage.unwrap();
     let tokens =
