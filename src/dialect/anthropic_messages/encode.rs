@@ -251,8 +251,13 @@ fn options(request: &Request, bedrock: bool, cx: &mut Cx<'_>, body: &mut Map<Str
     if let Some(kind) = request.modalities.iter().find(|kind| *kind != "text") {
         return Err(Losses::refuse("modalities", format!("This provider's answers are text, not {kind}.")));
     }
-    if !request.stop.is_empty() {
-        body.insert("stop_sequences".to_owned(), request.stop.clone().into());
+    // Line ends and other white space are refused as stop words.
+    let stop: Vec<&str> = request.stop.iter().map(String::as_str).filter(|word| !word.trim().is_empty()).collect();
+    if stop.len() < request.stop.len() {
+        cx.losses.add("stop");
+    }
+    if !stop.is_empty() {
+        body.insert("stop_sequences".to_owned(), stop.into());
     }
     if request.cache_key.is_some() {
         cx.losses.add("prompt_cache_key");

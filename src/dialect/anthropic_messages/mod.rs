@@ -9,7 +9,7 @@
 //!
 //! # Quirks
 //!
-//! Named by a provider's row, or known of a model ([`models`]).
+//! Named by a provider's row, or known of a model (`models.rs`).
 //!
 //! | quirk | meaning |
 //! |---|---|
@@ -30,7 +30,7 @@
 //! - `output_config.effort` without `thinking` is how much is said in all, tool calls included: it is the
 //!   canonical verbosity (as at OpenRouter). With thinking it is the effort to think.
 //! - Reasoning of other families is shown to an Anthropic client as thinking whose signature is ours
-//!   ([`reasoning`]): when the client hands it back, its maker gets it back, and Anthropic never does.
+//!   (`reasoning.rs`): when the client hands it back, its maker gets it back, and Anthropic never does.
 
 mod citation;
 mod encode;

@@ -167,14 +167,14 @@ fn unknown(at: &str) -> Error {
     Losses::refuse(at, "This provider has nothing of this kind; leave it out or choose another provider.")
 }
 
-/// Empty text is refused by the vendor, and says nothing.
+/// Text of nothing but white space is refused by the vendor, and says nothing.
 fn encode_text(text: &str, citations: &[Citation], cx: &mut Cx<'_>, at: &str) -> Option<Map<String, Value>> {
     let kept: Vec<Value> = citations.iter().filter_map(citation::encode).collect();
     if kept.len() < citations.len() {
         cx.losses.add(format!("{at}.citations"));
     }
     let citations = (!kept.is_empty()).then(|| kept.into());
-    (!text.is_empty())
+    (!text.trim().is_empty())
         .then(|| object([("type", Some("text".into())), ("text", Some(text.into())), ("citations", citations)]))
 }
 

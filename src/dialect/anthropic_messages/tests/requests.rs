@@ -176,7 +176,7 @@ fn turns_of_one_role_are_one_message_and_results_stand_first() {
     let request = Request {
         turns: vec![
             Turn::new(Role::System, vec![Part::text("s")]),
-            Turn::new(Role::User, vec![Part::text("")]),
+            Turn::new(Role::User, vec![Part::text(""), Part::text(" \n")]),
             Turn { name: Some("Ann".to_owned()), ..Turn::new(Role::User, vec![Part::text("q")]) },
             Turn::new(Role::Assistant, vec![Part::new(PartKind::Reasoning(thoughts)), Part::text("")]),
             Turn::new(Role::Assistant, vec![call("a:1", "{\"x\": 1}"), call("b", ""), call("c", "{broken")]),
@@ -454,6 +454,7 @@ fn what_is_lost_is_named() {
         strict: None,
     };
     request.cache_key = Some("k".to_owned());
+    request.stop = vec!["\n".to_owned(), "END".to_owned()];
     request.service_tier = Some("flex".to_owned());
     request.extra = Extra::of(Wire::Gemini, super::super::fields::object([("safetySettings", Some(json!([])))]));
     let encoded = encoded(&request, &[]).unwrap();
@@ -465,6 +466,7 @@ fn what_is_lost_is_named() {
         encoded.body["output_config"]["format"],
         json!({ "type": "json_schema", "schema": { "type": "object" } })
     );
+    assert_eq!(encoded.body["stop_sequences"], json!(["END"]));
     assert_eq!(
         listed(&encoded.losses),
         [
@@ -472,6 +474,7 @@ fn what_is_lost_is_named() {
             "messages[1].content[1].refusal",
             "messages[1].content[2]",
             "response_format.name",
+            "stop",
             "prompt_cache_key",
             "service_tier",
             "safetySettings",
