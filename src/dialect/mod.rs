@@ -17,6 +17,7 @@
 pub mod gemini;
 pub mod anthropic_messages;
 pub mod openai_chat;
+pub mod openai_responses;
 #[cfg(test)]
 pub mod testing;
 

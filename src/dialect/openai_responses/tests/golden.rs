@@ -1,0 +1,1 @@
+//! Small cases, written by us.
