@@ -2,7 +2,7 @@
 //!
 //! Every event names its item (`output_index`) and, within, its part; blocks are found by these. What an
 //! item's `done` event tells beyond the deltas (some providers send no deltas at all) is made good from
-//! it, by length: deltas and wholes agree in every stream that was recorded.
+//! it; where the two do not agree, what has been handed on stands.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +36,10 @@ struct Item {
     kind: Kind,
     /// Blocks by part; only messages have more than one.
     blocks: BTreeMap<u64, u32>,
-    /// What has come of each text, in bytes, and of the citations of each part, in pieces.
-    seen: BTreeMap<(Track, u64), usize>,
+    /// What has come of each text.
+    seen: BTreeMap<(Track, u64), String>,
+    /// How many citations of each part have come.
+    cited: BTreeMap<u64, usize>,
     closed: bool,
 }
 
@@ -53,7 +55,6 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Track {
     Said,
-    Citations,
     Summary,
     Thoughts,
     Input,
@@ -185,6 +186,7 @@ impl Decoder {
             kind,
             blocks: BTreeMap::new(),
             seen: BTreeMap::new(),
+            cited: BTreeMap::new(),
             closed: false,
         })
     }
@@ -293,7 +295,7 @@ impl Decoder {
             _ => return,
         }
         if let (true, Some(Value::Array(annotations))) = (done, annotations) {
-            let seen = self.items.get(&place).and_then(|item| item.seen.get(&(Track::Citations, index)));
+            let seen = self.items.get(&place).and_then(|item| item.cited.get(&index));
             let new = annotations.into_iter().skip(seen.copied().unwrap_or(0));
             new.for_each(|annotation| self.cite(place, index, annotation, out));
         }
@@ -301,28 +303,29 @@ impl Decoder {
 
     fn cite(&mut self, place: u64, part: u64, annotation: Value, out: Out<'_>) {
         let Some(block) = self.block(place, part, Kind::Message, || Block::Text, out) else { return };
-        self.count(place, Track::Citations, part, 1);
+        if let Some(item) = self.items.get_mut(&place) {
+            *item.cited.entry(part).or_default() += 1;
+        }
         out.push(Event::Delta { block, delta: Delta::Citation(content::read_citation(annotation)) });
     }
 
-    fn count(&mut self, place: u64, track: Track, part: u64, more: usize) {
+    fn note(&mut self, place: u64, track: Track, part: u64, piece: &str) {
         if let Some(item) = self.items.get_mut(&place) {
-            *item.seen.entry((track, part)).or_default() += more;
+            item.seen.entry((track, part)).or_default().push_str(piece);
         }
     }
 
     /// What of a whole text has not come yet.
-    fn missing(&self, place: u64, track: Track, part: u64, mut whole: String) -> String {
-        let seen = self.items.get(&place).and_then(|item| item.seen.get(&(track, part))).copied().unwrap_or(0);
-        if seen == 0 {
-            return whole;
+    fn missing(&self, place: u64, track: Track, part: u64, whole: String) -> String {
+        match self.items.get(&place).and_then(|item| item.seen.get(&(track, part))) {
+            None => whole,
+            Some(seen) => whole.strip_prefix(seen.as_str()).unwrap_or_default().to_owned(),
         }
-        if whole.is_char_boundary(seen) { whole.split_off(seen) } else { String::new() }
     }
 
     fn add(&mut self, place: u64, track: Track, part: u64, kind: Block, piece: String, out: Out<'_>) {
         let Some(block) = self.block(place, part, Kind::Message, || kind, out) else { return };
-        self.count(place, track, part, piece.len());
+        self.note(place, track, part, &piece);
         out.push(Event::Delta { block, delta: Delta::Text(piece) });
     }
 
@@ -338,7 +341,7 @@ impl Decoder {
     fn think(&mut self, place: u64, track: Track, part: u64, piece: String, out: Out<'_>) {
         let anonymous = || Block::Reasoning { id: None, format: Some(ReasoningFormat::Openai) };
         let Some(block) = self.block(place, 0, Kind::Reasoning, anonymous, out) else { return };
-        self.count(place, track, part, piece.len());
+        self.note(place, track, part, &piece);
         let delta = match track {
             Track::Summary => Delta::Summary(u32::try_from(part).unwrap_or(u32::MAX), piece),
             _ => Delta::Reasoning(piece),
@@ -360,7 +363,7 @@ impl Decoder {
         let block = self.items.get(&place).filter(|item| item.kind == Kind::Call && !item.closed);
         let Some(block) = block.and_then(|item| item.blocks.get(&0)).copied() else { return };
         if !piece.is_empty() {
-            self.count(place, Track::Input, 0, piece.len());
+            self.note(place, Track::Input, 0, &piece);
             out.push(Event::Delta { block, delta: Delta::Arguments(piece) });
         }
     }

@@ -56,7 +56,12 @@ impl Facts {
                         list.as_array().into_iter().flatten().map(|part| text(&part["text"])).collect()
                     };
                     let (summary, content) = (texts(&item["summary"]), texts(&item["content"]).concat());
-                    facts.said.push(json!(["reasoning", summary, content, text(&item["encrypted_content"])]));
+                    let encrypted = text(&item["encrypted_content"]);
+                    // What is not OpenAI's is handed to clients with its maker's name around it.
+                    let sealed =
+                        encrypted.strip_prefix("sluice:").map(|json| serde_json::from_str::<Value>(json).unwrap());
+                    let encrypted = sealed.map_or(encrypted, |sealed| text(&sealed["encrypted"]));
+                    facts.said.push(json!(["reasoning", summary, content, encrypted]));
                 }
                 kind @ ("function_call" | "custom_tool_call") => {
                     calls = true;
