@@ -205,13 +205,13 @@ fn write_media(media: &Media, own: bool, at: &str, losses: &mut Losses) -> Resul
     Ok(match (kind, source) {
         (MediaKind::Image, MediaSource::Text(_)) => return refuse("An image cannot be text."),
         (MediaKind::Image, MediaSource::Id(id)) => {
-            json!({"type": "input_image", "file_id": id, "detail": detail_of(detail)})
+            json!({"type": "input_image", "file_id": id, "detail": detail_of(detail.as_deref())})
         }
         (MediaKind::Image, source) => {
             let Some(url) = url_of(source, known()) else {
                 return refuse("The media type of the image is not known.");
             };
-            json!({"type": "input_image", "image_url": url, "detail": detail_of(detail)})
+            json!({"type": "input_image", "image_url": url, "detail": detail_of(detail.as_deref())})
         }
         (MediaKind::Document, MediaSource::Text(text)) => {
             if name.is_some() {
@@ -259,8 +259,8 @@ fn write_media(media: &Media, own: bool, at: &str, losses: &mut Losses) -> Resul
     })
 }
 
-fn detail_of(detail: &Option<String>) -> &str {
-    detail.as_deref().unwrap_or("auto")
+fn detail_of(detail: Option<&str>) -> &str {
+    detail.unwrap_or("auto")
 }
 
 fn url_of(source: &MediaSource, mime: Option<&str>) -> Option<String> {

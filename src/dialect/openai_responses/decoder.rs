@@ -137,30 +137,30 @@ impl Decoder {
                 }
             }
             "response.output_text.done" => {
-                self.fill(place, Track::Said, content, Block::Text, text(&mut data, "text"), out)
+                self.fill(place, Track::Said, content, Block::Text, text(&mut data, "text"), out);
             }
             "response.output_text.annotation.added" => {
                 let annotation = data.shift_remove("annotation").unwrap_or_default();
                 self.cite(place, content, annotation, out);
             }
             "response.refusal.delta" => {
-                self.add(place, Track::Said, content, Block::Refusal, text(&mut data, "delta"), out)
+                self.add(place, Track::Said, content, Block::Refusal, text(&mut data, "delta"), out);
             }
             "response.refusal.done" => {
                 self.fill(place, Track::Said, content, Block::Refusal, text(&mut data, "refusal"), out);
             }
             "response.reasoning_text.delta" => {
-                self.think(place, Track::Thoughts, content, text(&mut data, "delta"), out)
+                self.think(place, Track::Thoughts, content, text(&mut data, "delta"), out);
             }
             "response.reasoning_text.done" => {
-                self.thought(place, Track::Thoughts, content, text(&mut data, "text"), out)
+                self.thought(place, Track::Thoughts, content, text(&mut data, "text"), out);
             }
             "response.reasoning_summary_part.added" => self.think(place, Track::Summary, summary, String::new(), out),
             "response.reasoning_summary_text.delta" => {
-                self.think(place, Track::Summary, summary, text(&mut data, "delta"), out)
+                self.think(place, Track::Summary, summary, text(&mut data, "delta"), out);
             }
             "response.reasoning_summary_text.done" => {
-                self.thought(place, Track::Summary, summary, text(&mut data, "text"), out)
+                self.thought(place, Track::Summary, summary, text(&mut data, "text"), out);
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 self.arguments(place, text(&mut data, "delta"), false, out);
@@ -254,19 +254,20 @@ impl Decoder {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         match self.items.get(&place).map(|item| item.kind) {
             Some(Kind::Message) => {
-                content.into_iter().for_each(|(index, part)| self.part(place, index, part, true, out))
+                for (index, part) in content {
+                    self.part(place, index, part, true, out);
+                }
             }
             Some(Kind::Call) => {
                 let input = if item.get("arguments").is_some() { "arguments" } else { "input" };
                 self.arguments(place, text(&item, input), true, out);
             }
             Some(Kind::Reasoning) => {
-                summary
-                    .iter()
-                    .for_each(|(index, part)| self.thought(place, Track::Summary, *index, text(part, "text"), out));
-                content
-                    .iter()
-                    .for_each(|(index, part)| self.thought(place, Track::Thoughts, *index, text(part, "text"), out));
+                for (track, texts) in [(Track::Summary, summary), (Track::Thoughts, content)] {
+                    for (index, part) in texts {
+                        self.thought(place, track, index, text(&part, "text"), out);
+                    }
+                }
                 let sealed =
                     item.get("encrypted_content").and_then(Value::as_str).map(|text| seal::open(text.to_owned()));
                 let signature = sealed.as_ref().and_then(|sealed| sealed.signature.clone());
@@ -377,7 +378,9 @@ impl Decoder {
 
     fn close_all(&mut self, out: Out<'_>) {
         let places: Vec<u64> = self.items.keys().copied().collect();
-        places.into_iter().for_each(|place| self.close(place, out));
+        for place in places {
+            self.close(place, out);
+        }
     }
 
     fn end(&mut self, mut response: Members, out: Out<'_>) {

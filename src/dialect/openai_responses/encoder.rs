@@ -5,14 +5,14 @@
 //! here. That event is held back until the gateway knows what was used and what it costs. There is no
 //! `[DONE]`: OpenAI sends none, and clients end at the last event.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     WIRE, content,
     error::response_error,
-    lines::{Lines, Place},
+    lines::{Lines, Place, Shown},
     object::Members,
     output,
     response::output_text,
@@ -22,6 +22,7 @@ use crate::{
     chat::{Block, Citation, Delta, Event, Finish, Media, MediaKind, MediaSource, Reasoning, ToolCall, Usage},
     dialect::Names,
     error::Error,
+    framing::json::quote,
 };
 
 /// Turns events into bytes.
@@ -30,7 +31,7 @@ pub struct Encoder {
     names: Names,
     lines: Lines,
     /// The object around the items, once the answer has begun.
-    frame: Option<Members>,
+    frame: Option<Value>,
     /// The items, by index; null while they are not done.
     items: Vec<Value>,
     blocks: BTreeMap<u32, Open>,
@@ -125,43 +126,48 @@ impl Encoder {
         self.start(None, out);
         self.close_all(out);
         let (status, incomplete, error) = output::ending(self.finish.as_ref());
-        let usage = usage.or(self.usage.as_ref()).map_or(Value::Null, |usage| usage::write(usage, &cost));
+        let usage = usage.or(self.usage.as_ref()).map_or(Value::Null, |usage| usage::write(usage, cost));
         let mut response = self.frame.take().unwrap_or_default();
         output::overlay(&mut response, &self.extra, &self.names.extra);
         let items = Value::Array(std::mem::take(&mut self.items));
-        let ended = [
-            ("status", status.into()),
-            ("incomplete_details", incomplete),
-            ("error", error),
-            ("output", items),
-            ("usage", usage),
-        ];
-        for (key, value) in ended {
-            response.insert(key.to_owned(), value);
-        }
+        output::set(
+            &mut response,
+            [
+                ("status", status.into()),
+                ("incomplete_details", incomplete),
+                ("error", error),
+                ("output", items),
+                ("usage", usage),
+            ],
+        );
         if let Some(tier) = &self.tier {
-            response.insert("service_tier".to_owned(), tier.as_str().into());
+            output::set(&mut response, [("service_tier", tier.as_str().into())]);
         }
-        self.lines.event(&format!("response.{status}"), json!({"response": response}), out);
+        self.lines.event(&format!("response.{status}"), &[("response", &response)], out);
     }
 
     /// Writes what went wrong instead of the end, in the two ways in which clients look for it.
     pub fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.start(None, out);
         let facts = error.kind.facts();
-        let code = error.code.unwrap_or(facts.code);
+        let kind = quote(facts.error_type);
+        let param = error.param.as_deref().map_or(Value::Null, Value::from);
         self.lines.event(
             "error",
-            json!({"code": code, "message": error.message, "param": error.param, "error": error.to_json(false),
-                "error_type": facts.error_type}),
+            &[
+                ("code", &quote(error.code.unwrap_or(facts.code))),
+                ("message", &quote(&error.message)),
+                ("param", &param),
+                ("error", &error.to_json(false)),
+                ("error_type", &kind),
+            ],
             out,
         );
         let mut response = self.frame.take().unwrap_or_default();
         let items: Vec<Value> = self.items.drain(..).filter(|item| !item.is_null()).collect();
-        for (key, value) in [("status", "failed".into()), ("error", response_error(error)), ("output", items.into())] {
-            response.insert(key.to_owned(), value);
-        }
-        self.lines.event("response.failed", json!({"response": response, "error_type": facts.error_type}), out);
+        let ended = [("status", "failed".into()), ("error", response_error(error)), ("output", items.into())];
+        output::set(&mut response, ended);
+        self.lines.event("response.failed", &[("response", &response), ("error_type", &kind)], out);
     }
 
     /// Writes a sign of life.
@@ -175,7 +181,7 @@ impl Encoder {
         }
         let frame = output::frame(&self.names, created);
         for kind in ["response.created", "response.in_progress"] {
-            self.lines.event(kind, json!({"response": frame}), out);
+            self.lines.event(kind, &[("response", &frame)], out);
         }
         self.frame = Some(frame);
     }
@@ -187,12 +193,12 @@ impl Encoder {
         Place { index, id: output::item_id(prefix, &self.names, index) }
     }
 
-    fn added(&mut self, at: &Place, item: Value, out: &mut Vec<u8>) {
-        self.lines.event("response.output_item.added", json!({"output_index": at.index, "item": item}), out);
+    fn added(&mut self, at: &Place, item: &Value, out: &mut Vec<u8>) {
+        self.lines.event("response.output_item.added", &[("output_index", &at.index), ("item", item)], out);
     }
 
     fn done(&mut self, at: &Place, item: Value, out: &mut Vec<u8>) {
-        self.lines.event("response.output_item.done", json!({"output_index": at.index, "item": item}), out);
+        self.lines.event("response.output_item.done", &[("output_index", &at.index), ("item", &item)], out);
         if let Some(place) = self.items.get_mut(at.index) {
             *place = item;
         }
@@ -211,7 +217,7 @@ impl Encoder {
                 let at = self.place("ig");
                 self.added(
                     &at,
-                    json!({"id": at.id, "type": "image_generation_call", "status": "in_progress", "result": null}),
+                    &json!({"id": at.id, "type": "image_generation_call", "status": "in_progress", "result": null}),
                     out,
                 );
                 Open::Image { at, media: media.clone() }
@@ -221,7 +227,7 @@ impl Encoder {
                 if let Some(id) = id {
                     at.id.clone_from(id);
                 }
-                self.added(&at, json!({"id": at.id, "type": "reasoning", "summary": []}), out);
+                self.added(&at, &json!({"id": at.id, "type": "reasoning", "summary": []}), out);
                 Open::Reasoning { at, reasoning: Reasoning { format: *format, ..Reasoning::default() } }
             }
             Block::ToolCall { id, name, custom } => {
@@ -233,12 +239,12 @@ impl Encoder {
                     signature: None,
                     custom: *custom,
                 };
-                self.added(&at, output::call(&call, &at.id, "in_progress"), out);
+                self.added(&at, &output::call(&call, &at.id, "in_progress"), out);
                 Open::Call { at, call }
             }
             Block::Foreign(WIRE, item) => {
                 let at = self.place("item");
-                self.added(&at, item.clone(), out);
+                self.added(&at, item, out);
                 Open::Foreign { at, item: item.clone() }
             }
             Block::Foreign(..) => Open::Unknown,
@@ -251,14 +257,14 @@ impl Encoder {
             message
         } else {
             let at = self.place("msg");
-            self.added(&at, output::message(&at.id, "in_progress", Vec::new()), out);
+            self.added(&at, &output::message(&at.id, "in_progress", Vec::new()), out);
             Message { at, parts: Vec::new() }
         };
         let (at, part) = (message.at.clone(), message.parts.len());
         let message = self.message.insert(message);
         message.parts.push(Value::Null);
         let empty = if refusal { json!({"type": "refusal", "refusal": ""}) } else { output_text("", &[], Vec::new()) };
-        self.lines.part("response.content_part.added", &at, part, empty, out);
+        self.lines.of_item("response.content_part.added", &at, &[("content_index", &part), ("part", &empty)], out);
         Open::Words(Words { at, part, refusal, text: String::new(), citations: Vec::new(), logprobs: Vec::new() })
     }
 
@@ -267,41 +273,33 @@ impl Encoder {
         match (self.blocks.get_mut(&block), delta) {
             (Some(Open::Words(words)), Delta::Text(piece) | Delta::Transcript(piece)) => {
                 words.text.push_str(piece);
+                let members: [(&str, &dyn Display); 3] =
+                    [("content_index", &words.part), ("delta", &quote(piece)), ("logprobs", &"[]")];
                 if words.refusal {
-                    lines.piece(
-                        "response.refusal.delta",
-                        &words.at,
-                        Some(("content_index", words.part)),
-                        piece,
-                        "",
-                        out,
-                    );
+                    let [index, delta, _] = members;
+                    lines.of_item("response.refusal.delta", &words.at, &[index, delta], out);
                 } else {
-                    let tail = ",\"logprobs\":[]";
-                    lines.piece(
-                        "response.output_text.delta",
-                        &words.at,
-                        Some(("content_index", words.part)),
-                        piece,
-                        tail,
-                        out,
-                    );
+                    lines.of_item("response.output_text.delta", &words.at, &members, out);
                 }
             }
             (Some(Open::Words(words)), Delta::Citation(citation)) => {
                 let annotation = content::write_citation(citation, words.text.chars().count());
-                let event = json!({"item_id": words.at.id, "output_index": words.at.index, "content_index": words.part,
-                    "annotation_index": words.citations.len(), "annotation": annotation});
-                lines.event("response.output_text.annotation.added", event, out);
+                let members: Shown<'_> = &[
+                    ("content_index", &words.part),
+                    ("annotation_index", &words.citations.len()),
+                    ("annotation", &annotation),
+                ];
+                lines.of_item("response.output_text.annotation.added", &words.at, members, out);
                 words.citations.push(citation.clone());
             }
             (Some(Open::Reasoning { at, reasoning }), Delta::Reasoning(piece)) => {
                 if reasoning.text.is_none() {
                     let part = json!({"type": "reasoning_text", "text": ""});
-                    lines.part("response.content_part.added", at, 0, part, out);
+                    lines.of_item("response.content_part.added", at, &[("content_index", &0), ("part", &part)], out);
                 }
                 reasoning.text.get_or_insert_default().push_str(piece);
-                lines.piece("response.reasoning_text.delta", at, Some(("content_index", 0)), piece, "", out);
+                let members: Shown<'_> = &[("content_index", &0), ("delta", &quote(piece))];
+                lines.of_item("response.reasoning_text.delta", at, members, out);
             }
             (Some(Open::Reasoning { at, reasoning }), Delta::Summary(index, piece)) => {
                 summarize(lines, at, &mut reasoning.summary, *index, piece, out);
@@ -310,13 +308,13 @@ impl Encoder {
                 reasoning.signature.get_or_insert_default().push_str(piece);
             }
             (Some(Open::Reasoning { reasoning, .. }), Delta::Encrypted(data)) => {
-                reasoning.encrypted = Some(data.clone())
+                reasoning.encrypted = Some(data.clone());
             }
             (Some(Open::Call { at, call }), Delta::Arguments(piece)) => {
                 call.arguments.push_str(piece);
                 let custom = "response.custom_tool_call_input.delta";
                 let kind = if call.custom { custom } else { "response.function_call_arguments.delta" };
-                lines.piece(kind, at, None, piece, "", out);
+                lines.of_item(kind, at, &[("delta", &quote(piece))], out);
             }
             (Some(Open::Call { call, .. }), Delta::Signature(piece)) => {
                 call.signature.get_or_insert_default().push_str(piece);
@@ -329,9 +327,14 @@ impl Encoder {
                 if kind == "response.output_item.done" {
                     *item = event.get("item").cloned().unwrap_or_default();
                 } else {
-                    let mut event = event.clone();
-                    event.insert("output_index".to_owned(), at.index.into());
-                    lines.event(kind, Value::Object(event.clone()), out);
+                    let mut members: Vec<(&str, &dyn Display)> = Vec::with_capacity(event.len());
+                    members.push(("output_index", &at.index));
+                    for (key, value) in event {
+                        if !matches!(key.as_str(), "type" | "sequence_number" | "output_index") {
+                            members.push((key, value));
+                        }
+                    }
+                    lines.event(kind, &members, out);
                 }
             }
             _ => {}
@@ -365,20 +368,20 @@ impl Encoder {
 
     fn close_words(&mut self, words: Words, out: &mut Vec<u8>) {
         let Words { at, part, refusal, text, citations, logprobs } = words;
-        let place = json!({"item_id": at.id, "output_index": at.index, "content_index": part});
-        let (kind, mut event, whole) = if refusal {
-            let whole = json!({"type": "refusal", "refusal": text});
-            ("response.refusal.done", json!({"refusal": text}), whole)
+        if refusal {
+            let members: Shown<'_> = &[("content_index", &part), ("refusal", &quote(&text))];
+            self.lines.of_item("response.refusal.done", &at, members, out);
         } else {
-            let whole = output_text(&text, &citations, logprobs);
-            let tokens = whole.get("logprobs").cloned();
-            ("response.output_text.done", json!({"text": text, "logprobs": tokens}), whole)
-        };
-        if let (Some(event), Value::Object(place)) = (event.as_object_mut(), place) {
-            event.extend(place);
+            let tokens = Value::Array(logprobs.clone());
+            let members: Shown<'_> = &[("content_index", &part), ("text", &quote(&text)), ("logprobs", &tokens)];
+            self.lines.of_item("response.output_text.done", &at, members, out);
         }
-        self.lines.event(kind, event, out);
-        self.lines.part("response.content_part.done", &at, part, whole.clone(), out);
+        let whole = if refusal {
+            json!({"type": "refusal", "refusal": text})
+        } else {
+            output_text(&text, &citations, logprobs)
+        };
+        self.lines.of_item("response.content_part.done", &at, &[("content_index", &part), ("part", &whole)], out);
         if let Some(place) = self.message.as_mut().and_then(|message| message.parts.get_mut(part)) {
             *place = whole;
         }
@@ -386,10 +389,10 @@ impl Encoder {
 
     fn close_reasoning(&mut self, at: &Place, reasoning: &Reasoning, out: &mut Vec<u8>) {
         if let Some(text) = &reasoning.text {
-            let event = json!({"item_id": at.id, "output_index": at.index, "content_index": 0, "text": text});
-            self.lines.event("response.reasoning_text.done", event, out);
+            let members: Shown<'_> = &[("content_index", &0), ("text", &quote(text))];
+            self.lines.of_item("response.reasoning_text.done", at, members, out);
             let part = json!({"type": "reasoning_text", "text": text});
-            self.lines.part("response.content_part.done", at, 0, part, out);
+            self.lines.of_item("response.content_part.done", at, &[("content_index", &0), ("part", &part)], out);
         }
         end_paragraph(&mut self.lines, at, &reasoning.summary, out);
         self.done(at, Value::Object(output::shown_thoughts(reasoning, &at.id)), out);
@@ -400,13 +403,14 @@ impl Encoder {
         let (_, input) = output::call_words(call.custom);
         let kind =
             if call.custom { "response.custom_tool_call_input.done" } else { "response.function_call_arguments.done" };
-        let event = json!({"item_id": at.id, "output_index": at.index, "name": call.name, input: item.get(input)});
-        self.lines.event(kind, event, out);
+        if let Some(whole) = item.get(input) {
+            self.lines.of_item(kind, at, &[("name", &quote(&call.name)), (input, whole)], out);
+        }
         self.done(at, item, out);
         if call.signature.is_some() {
             let at = self.place("rs");
             if let Some(mark) = output::call_mark(call, &at.id) {
-                self.added(&at, mark.clone(), out);
+                self.added(&at, &mark, out);
                 self.done(&at, mark, out);
             }
         }
@@ -422,7 +426,9 @@ impl Encoder {
 
     fn close_all(&mut self, out: &mut Vec<u8>) {
         let open: Vec<u32> = self.blocks.keys().copied().collect();
-        open.into_iter().for_each(|block| self.close(block, out));
+        for block in open {
+            self.close(block, out);
+        }
         if matches!(output::ending(self.finish.as_ref()).0, "incomplete")
             && let Some(message) = self.message.take()
         {
@@ -440,26 +446,23 @@ fn summarize(lines: &mut Lines, at: &Place, summary: &mut Vec<String>, index: u3
         end_paragraph(lines, at, summary, out);
         summary.push(String::new());
         let part = json!({"type": "summary_text", "text": ""});
-        let event = json!({"item_id": at.id, "output_index": at.index, "summary_index": index, "part": part});
-        lines.event("response.reasoning_summary_part.added", event, out);
+        let members: Shown<'_> = &[("summary_index", &index), ("part", &part)];
+        lines.of_item("response.reasoning_summary_part.added", at, members, out);
     }
     if let (Some(paragraph), false) = (summary.get_mut(index), piece.is_empty()) {
         paragraph.push_str(piece);
-        lines.piece("response.reasoning_summary_text.delta", at, Some(("summary_index", index)), piece, "", out);
+        let members: Shown<'_> = &[("summary_index", &index), ("delta", &quote(piece))];
+        lines.of_item("response.reasoning_summary_text.delta", at, members, out);
     }
 }
 
 /// Ends the last paragraph of a summary.
 fn end_paragraph(lines: &mut Lines, at: &Place, summary: &[String], out: &mut Vec<u8>) {
     let Some(text) = summary.last() else { return };
-    let place = json!({"item_id": at.id, "output_index": at.index, "summary_index": summary.len() - 1});
+    let index = summary.len() - 1;
+    let members: Shown<'_> = &[("summary_index", &index), ("text", &quote(text))];
+    lines.of_item("response.reasoning_summary_text.done", at, members, out);
     let part = json!({"type": "summary_text", "text": text});
-    for (kind, key, value) in [
-        ("response.reasoning_summary_text.done", "text", text.as_str().into()),
-        ("response.reasoning_summary_part.done", "part", part),
-    ] {
-        let mut event = place.clone();
-        event[key] = value;
-        lines.event(kind, event, out);
-    }
+    let members: Shown<'_> = &[("summary_index", &index), ("part", &part)];
+    lines.of_item("response.reasoning_summary_part.done", at, members, out);
 }

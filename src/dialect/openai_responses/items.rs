@@ -117,8 +117,15 @@ pub(super) fn is_said(kind: &PartKind) -> bool {
 
 fn read_item(value: Value, at: String) -> Result<Item> {
     let foreign = match value.get("type").and_then(Value::as_str) {
-        None | Some("message" | "reasoning") => None,
-        Some("function_call" | "custom_tool_call" | "function_call_output" | "custom_tool_call_output") => None,
+        None
+        | Some(
+            "message"
+            | "reasoning"
+            | "function_call"
+            | "custom_tool_call"
+            | "function_call_output"
+            | "custom_tool_call_output",
+        ) => None,
         Some(kind) if kind.ends_with("_output") || kind.ends_with("_response") => Some(Role::User),
         Some(_) => Some(Role::Assistant),
     };

@@ -3,7 +3,7 @@
 //!
 //! Facts: platform.openai.com/docs/api-reference/responses and .../responses-streaming,
 //! docs.x.ai/docs/api-reference, openrouter.ai/docs/api-reference/responses, and the types of the
-//! official SDKs (npm `openai` 7.55, PyPI `openai` 3.52, PyPI `openrouter` 1.3), all as of November 2026.
+//! official SDKs (npm `openai` 7.55, `openai` 3.52 and `openrouter` 1.3 for Python), all as of November 2026.
 //!
 //! - A conversation is a flat list of items. Items of the model's that follow each other are one turn
 //!   here, and so are results of tools; a message's own members (`id`, `phase`) stand with its first part

@@ -130,6 +130,11 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().and_then(of_float))
 }
 
+/// An object of these members.
+pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
 /// Adds members to others, object into object and list after list; what is there already stays.
 pub(super) fn merge(into: &mut Members, more: &Members) {
     for (key, value) in more {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{object::Members, seal};
+use super::{
+    object::{Members, object},
+    seal,
+};
 use crate::{
     chat::{Finish, FinishReason, Media, MediaSource, Reasoning, ReasoningFormat, ToolCall},
     dialect::Names,
@@ -15,7 +18,13 @@ pub(super) fn item_id(prefix: &str, names: &Names, index: usize) -> String {
 
 /// A message of the model's.
 pub(super) fn message(id: &str, status: &str, content: Vec<Value>) -> Value {
-    json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": content})
+    object([
+        ("id", id.into()),
+        ("type", "message".into()),
+        ("status", status.into()),
+        ("role", "assistant".into()),
+        ("content", content.into()),
+    ])
 }
 
 /// A call of a tool.
@@ -101,7 +110,7 @@ pub(super) fn ending(finish: Option<&Finish>) -> (&'static str, Value, Value) {
 
 /// The object around the items, before there are any. The SDKs want the request's members again, and
 /// those that were not given as OpenAI fills them in.
-pub(super) fn frame(names: &Names, created: Option<i64>) -> Members {
+pub(super) fn frame(names: &Names, created: Option<i64>) -> Value {
     let asked =
         |key: &str| names.request.as_ref().and_then(|request| request.get(key)).filter(|v| !v.is_null()).cloned();
     let or_null = |key: &str| asked(key).unwrap_or_default();
@@ -119,49 +128,53 @@ pub(super) fn frame(names: &Names, created: Option<i64>) -> Members {
             tool.entry("strict").or_insert(Value::Null);
         }
     }
-    let frame = json!({
-        "id": names.id,
-        "object": "response",
-        "created_at": created.unwrap_or(names.created),
-        "status": "in_progress",
-        "background": false,
-        "completed_at": null,
-        "error": null,
-        "frequency_penalty": asked("frequency_penalty").unwrap_or_else(|| 0.into()),
-        "incomplete_details": null,
-        "instructions": or_null("instructions"),
-        "max_output_tokens": or_null("max_output_tokens"),
-        "max_tool_calls": or_null("max_tool_calls"),
-        "metadata": asked("metadata").unwrap_or_else(|| json!({})),
-        "model": names.model,
-        "output": [],
-        "parallel_tool_calls": asked("parallel_tool_calls").unwrap_or(Value::Bool(true)),
-        "presence_penalty": asked("presence_penalty").unwrap_or_else(|| 0.into()),
-        "previous_response_id": null,
-        "prompt_cache_key": or_null("prompt_cache_key"),
-        "provider": names.provider,
-        "reasoning": reasoning,
-        "safety_identifier": or_null("safety_identifier"),
-        "service_tier": or_null("service_tier"),
-        "store": false,
-        "temperature": or_null("temperature"),
-        "text": text,
-        "tool_choice": asked("tool_choice").unwrap_or_else(|| "auto".into()),
-        "tools": tools,
-        "top_logprobs": asked("top_logprobs").unwrap_or_else(|| 0.into()),
-        "top_p": or_null("top_p"),
-        "truncation": asked("truncation").unwrap_or_else(|| "disabled".into()),
-        "usage": null,
-        "user": or_null("user"),
-    });
-    match frame {
-        Value::Object(frame) => frame,
-        _ => Members::new(),
+    object([
+        ("id", names.id.as_str().into()),
+        ("object", "response".into()),
+        ("created_at", created.unwrap_or(names.created).into()),
+        ("status", "in_progress".into()),
+        ("background", false.into()),
+        ("completed_at", Value::Null),
+        ("error", Value::Null),
+        ("frequency_penalty", asked("frequency_penalty").unwrap_or_else(|| 0.into())),
+        ("incomplete_details", Value::Null),
+        ("instructions", or_null("instructions")),
+        ("max_output_tokens", or_null("max_output_tokens")),
+        ("max_tool_calls", or_null("max_tool_calls")),
+        ("metadata", asked("metadata").unwrap_or_else(|| json!({}))),
+        ("model", names.model.as_str().into()),
+        ("output", Value::Array(Vec::new())),
+        ("parallel_tool_calls", asked("parallel_tool_calls").unwrap_or(Value::Bool(true))),
+        ("presence_penalty", asked("presence_penalty").unwrap_or_else(|| 0.into())),
+        ("previous_response_id", Value::Null),
+        ("prompt_cache_key", or_null("prompt_cache_key")),
+        ("provider", names.provider.as_str().into()),
+        ("reasoning", reasoning),
+        ("safety_identifier", or_null("safety_identifier")),
+        ("service_tier", or_null("service_tier")),
+        ("store", false.into()),
+        ("temperature", or_null("temperature")),
+        ("text", text),
+        ("tool_choice", asked("tool_choice").unwrap_or_else(|| "auto".into())),
+        ("tools", tools),
+        ("top_logprobs", asked("top_logprobs").unwrap_or_else(|| 0.into())),
+        ("top_p", or_null("top_p")),
+        ("truncation", asked("truncation").unwrap_or_else(|| "disabled".into())),
+        ("usage", Value::Null),
+        ("user", or_null("user")),
+    ])
+}
+
+/// Sets members of the object around the items.
+pub(super) fn set<const N: usize>(response: &mut Value, members: [(&str, Value); N]) {
+    if let Some(response) = response.as_object_mut() {
+        response.extend(members.into_iter().map(|(key, value)| (key.to_owned(), value)));
     }
 }
 
 /// Puts in what only this format knows of the whole answer; what the gateway says of it stays.
-pub(super) fn overlay(response: &mut Members, own: &Members, extra: &Members) {
+pub(super) fn overlay(response: &mut Value, own: &Members, extra: &Members) {
+    let Some(response) = response.as_object_mut() else { return };
     for (key, value) in own.iter().filter(|(key, _)| *key != "provider") {
         response.insert(key.clone(), value.clone());
     }

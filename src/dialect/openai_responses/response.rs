@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     WIRE, content, error,
     items::{is_said, own_members, read_output},
-    object::{Members, merge, string},
+    object::{Members, merge, object, string},
     output, usage,
 };
 use crate::{
@@ -120,21 +120,21 @@ pub fn encode_answer(answer: &Answer, names: &Names) -> Value {
     if let ("incomplete", Some(item)) = (status, items.last_mut().filter(|item| item.get("status").is_some())) {
         item["status"] = status.into();
     }
-    let usage = usage.as_ref().map_or(Value::Null, |usage| usage::write(usage, &names.cost));
-    let ended = [
-        ("status", status.into()),
-        ("incomplete_details", incomplete),
-        ("error", error),
-        ("output", items.into()),
-        ("usage", usage),
-    ];
-    for (key, value) in ended {
-        response.insert(key.to_owned(), value);
-    }
+    let usage = usage.as_ref().map_or(Value::Null, |usage| usage::write(usage, names.cost.clone()));
+    output::set(
+        &mut response,
+        [
+            ("status", status.into()),
+            ("incomplete_details", incomplete),
+            ("error", error),
+            ("output", items.into()),
+            ("usage", usage),
+        ],
+    );
     if let Some(tier) = service_tier {
-        response.insert("service_tier".to_owned(), tier.as_str().into());
+        output::set(&mut response, [("service_tier", tier.as_str().into())]);
     }
-    Value::Object(response)
+    response
 }
 
 struct Writer<'w> {
@@ -183,13 +183,13 @@ impl Writer<'_> {
                 let mark = output::call_mark(call, &self.id("rs"));
                 self.items.extend(mark);
             }
-            PartKind::Media(media) => match &media.transcript {
-                Some(words) => self.part(&Part::text(words.as_str())),
-                None => {
-                    let item = output::image(media, &self.id("ig"), "completed");
-                    self.items.push(item);
+            PartKind::Media(media) => {
+                if let Some(words) = &media.transcript {
+                    return self.part(&Part::text(words.as_str()));
                 }
-            },
+                let item = output::image(media, &self.id("ig"), "completed");
+                self.items.push(item);
+            }
             PartKind::Foreign(WIRE, value) => self.items.push(output::foreign_item(value).clone()),
             // What another format's provider did by its own tools: the words that it said of it are here.
             PartKind::Foreign(..) | PartKind::ToolResult(_) | PartKind::Text { .. } | PartKind::Refusal(_) => {}
@@ -237,5 +237,10 @@ pub(super) fn output_text(text: &str, citations: &[Citation], logprobs: Vec<Valu
     let characters = text.chars().count();
     let annotations: Vec<Value> =
         citations.iter().map(|citation| content::write_citation(citation, characters)).collect();
-    json!({"type": "output_text", "annotations": annotations, "logprobs": logprobs, "text": text})
+    object([
+        ("type", "output_text".into()),
+        ("annotations", annotations.into()),
+        ("logprobs", logprobs.into()),
+        ("text", text.into()),
+    ])
 }

@@ -70,8 +70,8 @@ pub(super) fn write_tool(tool: &Tool, at: &str, losses: &mut Losses) -> Result<V
 /// Reads `tool_choice`.
 pub(super) fn read_choice(choice: Value) -> ToolChoice {
     let named = |tool: &Value| {
-        let function = tool.get("type").is_some_and(|kind| kind == "function");
-        tool.get("name").and_then(Value::as_str).filter(|_| function).map(str::to_owned)
+        let is_function = tool.get("type").is_some_and(|kind| kind == "function");
+        tool.get("name").and_then(Value::as_str).filter(|_| is_function).map(str::to_owned)
     };
     match (choice.as_str(), choice.get("type").and_then(Value::as_str)) {
         (Some("auto"), _) => ToolChoice::Auto,
@@ -79,11 +79,11 @@ pub(super) fn read_choice(choice: Value) -> ToolChoice {
         (Some("required"), _) => ToolChoice::Required,
         (_, Some("function")) => named(&choice).map_or(ToolChoice::Foreign(WIRE, choice), ToolChoice::Function),
         (_, Some("allowed_tools")) => {
-            let names =
-                choice.get("tools").and_then(Value::as_array).and_then(|tools| tools.iter().map(named).collect());
+            let tools = choice.get("tools").and_then(Value::as_array);
+            let functions = tools.and_then(|tools| tools.iter().map(named).collect());
             let must = choice.get("mode").is_some_and(|mode| mode == "required");
-            match names {
-                Some(names) => ToolChoice::Among(names, must),
+            match functions {
+                Some(functions) => ToolChoice::Among(functions, must),
                 None => ToolChoice::Foreign(WIRE, choice),
             }
         }

@@ -52,7 +52,7 @@ impl<'w> Writer<'w> {
                 } else {
                     self.item(part, &at)?;
                 }
-            } else if self.stands_alone(part) {
+            } else if stands_alone(part) {
                 self.message(*role, &mut said, &mut members);
                 self.item(part, &at)?;
             } else {
@@ -64,15 +64,6 @@ impl<'w> Writer<'w> {
         }
         self.message(*role, &mut said, &mut members);
         Ok(())
-    }
-
-    /// Whether a part of a client's turn is an item of its own.
-    fn stands_alone(&self, part: &Part) -> bool {
-        match &part.kind {
-            PartKind::ToolResult(_) => true,
-            PartKind::Foreign(wire, _) => *wire == WIRE && !is_own(&part.extra),
-            _ => false,
-        }
     }
 
     /// Writes what has been said so far as a message: as a string, where it is nothing but words.
@@ -130,13 +121,13 @@ impl<'w> Writer<'w> {
         let mut item = match &part.kind {
             PartKind::ToolCall(call) => self.call(call),
             PartKind::ToolResult(result) => self.result(result, at)?,
-            PartKind::Reasoning(reasoning) => match self.reasoning(reasoning, part) {
-                Some(item) => item,
-                None => {
+            PartKind::Reasoning(reasoning) => {
+                let Some(item) = self.reasoning(reasoning, part) else {
                     self.losses.add(format!("{at}.reasoning"));
                     return Ok(());
-                }
-            },
+                };
+                item
+            }
             PartKind::Foreign(WIRE, value) => output::foreign_item(value).clone(),
             PartKind::Foreign(..) => {
                 return Err(Losses::refuse(
@@ -199,6 +190,15 @@ impl<'w> Writer<'w> {
             Some(Anthropic | Gemini) => self.anybodys,
         };
         fits.then(|| output::thoughts(reasoning, self.anybodys))
+    }
+}
+
+/// Whether a part of a client's turn is an item of its own.
+fn stands_alone(part: &Part) -> bool {
+    match &part.kind {
+        PartKind::ToolResult(_) => true,
+        PartKind::Foreign(wire, _) => *wire == WIRE && !is_own(&part.extra),
+        _ => false,
     }
 }
 

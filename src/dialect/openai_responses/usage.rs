@@ -47,7 +47,7 @@ pub(super) fn read(usage: Value, web_searches: u64) -> Option<Usage> {
 }
 
 /// Writes it, with what it costs.
-pub(super) fn write(usage: &Usage, cost: &Map<String, Value>) -> Value {
+pub(super) fn write(usage: &Usage, cost: Map<String, Value>) -> Value {
     let Usage { tokens, cache_write_1h: _, web_searches: _, provider_cost: _, native } = usage;
     let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
         *tokens;
@@ -78,7 +78,7 @@ pub(super) fn write(usage: &Usage, cost: &Map<String, Value>) -> Value {
         ]),
     );
     written.insert("total_tokens".to_owned(), prompt.saturating_add(completion).into());
-    written.extend(cost.iter().map(|(key, value)| (key.clone(), value.clone())));
+    written.extend(cost);
     Value::Object(written)
 }
 

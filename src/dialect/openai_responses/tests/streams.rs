@@ -50,7 +50,9 @@ fn walk(text: &str, name: &str) -> Option<Facts> {
 /// The stream as a client gets it.
 pub(super) fn encode(events: &[Event], request: Value) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::new(names(request)), Vec::new());
-    events.iter().for_each(|event| encoder.push(event, &mut out));
+    for event in events {
+        encoder.push(event, &mut out);
+    }
     let cost = Map::from_iter([("cost".to_owned(), json!(0.5))]);
     encoder.end(None, cost, &mut out);
     out
@@ -104,10 +106,10 @@ pub(super) fn check_order(stream: &[u8], name: &str) -> Value {
                 done.insert(place, event["item"].clone());
             }
             "response.content_part.added" | "response.reasoning_summary_part.added" => {
-                assert!(parts.insert(part), "{name}")
+                assert!(parts.insert(part), "{name}");
             }
             "response.content_part.done" | "response.reasoning_summary_part.done" => {
-                assert!(parts.remove(&part), "{name}")
+                assert!(parts.remove(&part), "{name}");
             }
             _ if part.1.is_some() || part.2.is_some() => assert!(parts.contains(&part), "{name}: {kind}"),
             _ => assert!(added.contains(&place), "{name}: {kind}"),
@@ -212,7 +214,9 @@ fn a_cut_stream_and_a_broken_one_end_honestly() {
     );
 
     let (mut encoder, mut out) = (Encoder::new(names(json!({}))), Vec::new());
-    begun.iter().for_each(|event| encoder.push(event, &mut out));
+    for event in &begun {
+        encoder.push(event, &mut out);
+    }
     Encoder::keep_alive(&mut out);
     encoder.fail(&Error::new(ErrorKind::RateLimited, "Too much."), &mut out);
     let all = frames(&out, usize::MAX);
@@ -282,7 +286,7 @@ fn streams_with_holes_are_read_as_far_as_they_go() {
 #[test]
 fn streams_that_break_are_errors() {
     let begun = json!({"type": "response.created", "response": {"id": "r"}});
-    assert!(read(&[begun.clone()]).is_err());
+    assert!(read(std::slice::from_ref(&begun)).is_err());
     for (frame, message) in [
         (json!({"type": "error", "message": "flat", "code": "x"}), Some("flat")),
         (json!({"type": "error", "error": {"message": "nested"}}), Some("nested")),
