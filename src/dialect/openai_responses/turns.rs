@@ -129,11 +129,10 @@ impl<'w> Writer<'w> {
                 item
             }
             PartKind::Foreign(WIRE, value) => output::foreign_item(value).clone(),
+            // What another format's provider did by its own tools; what the model said of it stays.
             PartKind::Foreign(..) => {
-                return Err(Losses::refuse(
-                    at,
-                    "This part of the conversation has no counterpart in OpenAI's Responses format.",
-                ));
+                self.losses.add(at);
+                return Ok(());
             }
             PartKind::Media(_) => {
                 return Err(Losses::refuse(

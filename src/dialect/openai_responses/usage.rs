@@ -11,7 +11,7 @@ use crate::{catalog::Tokens, chat::Usage};
 /// No provider means more tokens than this.
 const MAX_TOKENS: u64 = 100_000_000;
 
-/// xAI counts what it charges in these: so many are a USD.
+/// xAI counts what it charges in these: so many are a USD (docs.x.ai/developers/cost-tracking).
 const TICKS_PER_USD: f64 = 1e10;
 
 /// Reads the `usage` of an answer. `None` where there is none, or where its numbers cannot be meant.
@@ -56,7 +56,7 @@ pub(super) fn write(usage: &Usage, cost: Map<String, Value>) -> Value {
         _ => Members::new(),
     };
     // What the provider charges is between it and the operator.
-    for key in ["cost", "cost_details", "is_byok"] {
+    for key in ["cost", "cost_details", "is_byok", "cost_in_usd_ticks"] {
         written.shift_remove(key);
     }
     written.insert("input_tokens".to_owned(), prompt.into());

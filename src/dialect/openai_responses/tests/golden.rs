@@ -203,6 +203,14 @@ fn another_formats_conversation_becomes_items() {
 }
 
 #[test]
+fn what_another_formats_provider_did_is_a_loss() {
+    let searched = PartKind::Foreign(Wire::AnthropicMessages, json!({"type": "server_tool_use"}));
+    let asked = request(vec![Turn::new(Role::Assistant, vec![Part::new(searched), Part::text("Found.")])]);
+    assert_eq!(input(&asked), json!([{"role": "assistant", "content": "Found."}]));
+    assert_eq!(losses(&asked), ["messages[0].content[0]"]);
+}
+
+#[test]
 fn media_are_carried_or_refused() {
     let of = |kind, source, mime| request(vec![said(Role::User, media(kind, source, mime))]);
     let base64 = || MediaSource::Base64("AAAA".to_owned());
@@ -290,7 +298,8 @@ fn settings_of_other_formats_are_carried_lost_or_refused() {
         "response_format"
     );
     assert_eq!(refused(&Request { choices: Some(2), ..Request::default() }), "n");
-    assert_eq!(refused(&request(vec![said(Role::User, PartKind::Foreign(wire, value))])), "messages[0].content[0]");
+    let foreign = request(vec![said(Role::User, PartKind::Foreign(wire, value))]);
+    assert_eq!(refused(&foreign), "messages[0].content[0]");
     let longest = Target { longest: Some(900), ..target() };
     assert_eq!(encode_request(&Request::default(), &longest).unwrap().body["max_output_tokens"], 900);
 }
