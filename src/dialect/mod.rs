@@ -16,6 +16,10 @@
 
 pub mod gemini;
 pub mod anthropic_messages;
+pub mod bedrock_converse;
+pub mod cohere_chat;
+mod fields;
+pub mod ollama_chat;
 pub mod openai_chat;
 pub mod openai_responses;
 #[cfg(test)]
