@@ -119,6 +119,12 @@ impl Fields {
     }
 }
 
+/// An object of those members that are there.
+pub fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(there.collect())
+}
+
 /// The string a value must be.
 pub fn string(value: Value, path: impl FnOnce() -> String) -> Result<String> {
     match value {

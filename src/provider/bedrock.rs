@@ -1,7 +1,7 @@
 //! Amazon Bedrock's runtime: where it is, and how one shows who one is.
 //!
-//! Source: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and
-//! .../userguide/api-keys-use.html, as of November 2026. A request carries either a Bedrock API key
+//! Source: `docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html` and
+//! `.../userguide/api-keys-use.html`, as of November 2026. A request carries either a Bedrock API key
 //! (`Authorization: Bearer ...`, nothing is signed) or a signature ([`super::sigv4`]) over the service
 //! [`SERVICE`].
 

@@ -163,15 +163,12 @@ fn decoded(text: &str) -> Vec<u8> {
     while let Some((&first, after)) = rest.split_first() {
         let digit =
             |at: usize| after.get(at).and_then(|&b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high << 4 | low);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(first);
-                rest = after;
-            }
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            out.push(high << 4 | low);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            out.push(first);
+            rest = after;
         }
     }
     out
@@ -211,6 +208,9 @@ mod tests {
         rest.to_owned()
     }
 
+    /// Name, method, path, headers, body, names of the signed headers, signature.
+    type Case<'c> = (&'c str, &'c str, &'c str, &'c [(&'c str, &'c str)], &'c str, &'c str, &'c str);
+
     /// AWS's own test suite (`aws-signing-test-suite/v4`), by the names it has there.
     #[test]
     fn the_published_test_suite_passes() {
@@ -225,7 +225,7 @@ mod tests {
         let duplicate = [("My-Header1", "value2"), ("My-Header1", "value2"), ("My-Header1", "value1")];
         let spaces = [("My-Header1", " value1"), ("My-Header2", " \"a   b   c\" ")];
         #[rustfmt::skip]
-        let cases: &[(&str, &str, &str, &[(&str, &str)], &str, &str, &str)] = &[
+        let cases: &[Case<'_>] = &[
             ("get-vanilla", "GET", "/", &[], "", "host;x-amz-date", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
             ("post-vanilla", "POST", "/", &[], "", "host;x-amz-date", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
             ("get-utf8", "GET", "/ሴ", &[], "", "host;x-amz-date", "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),

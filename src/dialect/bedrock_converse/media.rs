@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::WIRE;
 use crate::{
     chat::{Losses, Media, MediaKind, MediaSource, Part, PartKind},
-    dialect::fields::Fields,
+    dialect::fields::{Fields, object},
     error::Result,
 };
 
@@ -127,17 +127,12 @@ pub(super) fn write(media: &Media, path: &str, names: &mut Vec<String>, losses: 
     if transcript.is_some() {
         losses.add(format!("{path}.transcript"));
     }
-    let mut block = json!({ "format": format });
-    if *kind == MediaKind::Document {
-        let clean = document_name(name.as_deref(), names);
-        if name.as_ref().is_some_and(|name| *name != clean) {
-            losses.add(format!("{path}.name"));
-        }
-        block["name"] = clean.into();
-    } else if name.is_some() {
+    let written = (*kind == MediaKind::Document).then(|| document_name(name.as_deref(), names));
+    if name.is_some() && *name != written {
         losses.add(format!("{path}.name"));
     }
-    block["source"] = source;
+    let name = written.map(Value::from);
+    let block = object([("format", Some(format.into())), ("name", name), ("source", Some(source))]);
     Ok(json!({ word(*kind): block }))
 }
 

@@ -1,8 +1,8 @@
-//! Amazon Bedrock's Converse and ConverseStream (`POST /model/{id}/converse`, `.../converse-stream`).
+//! Amazon Bedrock's `Converse` and `ConverseStream` (`POST /model/{id}/converse`, `.../converse-stream`).
 //!
-//! Sources: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and
-//! API_runtime_ConverseStream.html, .../userguide/conversation-inference.html, prompt-caching.html and
-//! model-parameters.html; docs.aws.amazon.com/nova/latest/nova2-userguide; as of November 2026.
+//! Sources: `docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html` and
+//! `API_runtime_ConverseStream.html`, `.../userguide/conversation-inference.html`, `prompt-caching.html`
+//! and `model-parameters.html`; `docs.aws.amazon.com/nova/latest/nova2-userguide`; as of November 2026.
 //!
 //! - The model stands in the path, and so does whether the answer is a stream.
 //! - Content blocks are unions: `{"text": ..}`, `{"image": ..}`. Bytes are base64. Roles alternate.

@@ -9,8 +9,11 @@ use super::{
     write::Writer,
 };
 use crate::{
-    chat::{Extra, Format, Losses, Request, Role, Sampling, Tool, ToolChoice, Turn},
-    dialect::{Encoded, Target, fields::Fields},
+    chat::{Format, Losses, Request, Role, Sampling, Tool, ToolChoice, Turn},
+    dialect::{
+        Encoded, Target,
+        fields::{Fields, object},
+    },
     error::{Error, Result},
 };
 
@@ -154,8 +157,9 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
     if let (Some(cache), Some(content)) = (cache, last_content(&mut writer.messages))
         && content.last().is_some_and(|block| block.get("cachePoint").is_none())
         && let Some(point) = writer.cache_point(*cache, "cache_control")
+        && let Some(content) = last_content(&mut writer.messages)
     {
-        last_content(&mut writer.messages).into_iter().for_each(|content| content.push(point.clone()));
+        content.push(point);
     }
     let tool_config = write_tools(tools, tool_choice.as_ref(), target, &mut writer)?;
     let output = write_format(format)?;
@@ -321,7 +325,6 @@ fn write_tools(
             Some(_) => Err(Error::invalid("tool_choice", "tool_choice asks for a tool, but there is none to call.")),
         };
     }
-    let mut config = json!({ "tools": written });
     let chosen = match choice {
         None | Some(ToolChoice::Auto | ToolChoice::None | ToolChoice::Among(_, false)) => None,
         Some(ToolChoice::Required | ToolChoice::Among(_, true)) => Some(json!({ "any": {} })),
@@ -331,10 +334,7 @@ fn write_tools(
             return Err(Losses::refuse("tool_choice", "Bedrock does not know this tool choice."));
         }
     };
-    if let Some(chosen) = chosen {
-        config["toolChoice"] = chosen;
-    }
-    Ok(Some(config))
+    Ok(Some(object([("tools", Some(written.into())), ("toolChoice", chosen)])))
 }
 
 fn foreign_tool(tool: &Tool, i: usize) -> Result<Value> {
@@ -348,24 +348,22 @@ fn foreign_tool(tool: &Tool, i: usize) -> Result<Value> {
 
 fn write_tool(tool: &Tool, path: &str, target: &Target<'_>, writer: &mut Writer, out: &mut Vec<Value>) {
     let Tool::Function { name, description, parameters, strict, cache, extra } = tool else { return };
-    let own: Extra = extra.clone();
-    let mut spec = json!({ "name": name });
-    if let Some(description) = description.as_ref().filter(|text| !text.is_empty()) {
-        spec["description"] = description.as_str().into();
-    }
-    spec["inputSchema"] = match parameters {
+    let schema = match parameters {
         Some(schema @ Value::Object(_)) => json!({ "json": schema }),
         _ => any(),
     };
     // Only some models take it, and the others refuse the whole request.
-    if let Some(strict) = strict {
-        if target.quirks.iter().any(|quirk| quirk == "strict_tools") {
-            spec["strict"] = (*strict).into();
-        } else if *strict {
-            writer.losses.add(format!("{path}.strict"));
-        }
+    let takes_strict = target.quirks.iter().any(|quirk| quirk == "strict_tools");
+    if *strict == Some(true) && !takes_strict {
+        writer.losses.add(format!("{path}.strict"));
     }
-    if let (Some(own), Some(spec)) = (writer.extra(&own, path), spec.as_object_mut()) {
+    let mut spec = object([
+        ("name", Some(name.as_str().into())),
+        ("description", description.as_deref().filter(|text| !text.is_empty()).map(Value::from)),
+        ("inputSchema", Some(schema)),
+        ("strict", strict.filter(|_| takes_strict).map(Value::from)),
+    ]);
+    if let (Some(own), Some(spec)) = (writer.extra(extra, path), spec.as_object_mut()) {
         spec.extend(own.clone());
     }
     out.push(json!({ "toolSpec": spec }));
@@ -386,13 +384,11 @@ fn write_format(format: &Format) -> Result<Option<Value>> {
             Err(Losses::refuse("response_format", "Bedrock has no JSON mode without a schema: use json_schema."))
         }
         Format::Schema { name, description, schema, strict: _ } => {
-            let mut spec = json!({ "schema": schema.to_string() });
-            if let Some(name) = name {
-                spec["name"] = name.as_str().into();
-            }
-            if let Some(description) = description {
-                spec["description"] = description.as_str().into();
-            }
+            let spec = object([
+                ("schema", Some(schema.to_string().into())),
+                ("name", name.as_deref().map(Value::from)),
+                ("description", description.as_deref().map(Value::from)),
+            ]);
             Ok(Some(json!({ "textFormat": { "type": "json_schema", "structure": { "jsonSchema": spec } } })))
         }
         Format::Foreign(WIRE, value) => Ok(Some(json!({ "textFormat": value }))),

@@ -11,10 +11,8 @@ use crate::{
 
 /// Reads an answer.
 pub fn decode_answer(mut body: Value) -> Result<Answer, ProviderError> {
-    let content = match body.pointer_mut("/output/message/content").map(Value::take) {
-        Some(Value::Array(content)) => content,
-        _ => return Err(from_value(&body, None)),
-    };
+    let content = body.pointer_mut("/output/message/content").map(Value::take);
+    let Some(Value::Array(content)) = content else { return Err(from_value(&body, None)) };
     let Value::Object(mut members) = body else { return Err(ProviderError::default()) };
     members.shift_remove("output");
     let parts = read_blocks(content, "content").map_err(|_| ProviderError::default())?;

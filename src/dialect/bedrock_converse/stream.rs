@@ -1,4 +1,4 @@
-//! Answers in pieces: the messages of ConverseStream.
+//! Answers in pieces: the messages of `ConverseStream`.
 //!
 //! `messageStart`, then for each block `contentBlockStart` (tools alone have one), `contentBlockDelta`s and
 //! `contentBlockStop`, then `messageStop` and `metadata`; or an exception, which ends it. Blocks of tools

@@ -14,7 +14,10 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::{
     chat::{Effort, Losses, Thinking},
-    dialect::{Target, fields::Fields},
+    dialect::{
+        Target,
+        fields::{Fields, object},
+    },
     error::Result,
 };
 
@@ -92,10 +95,8 @@ pub(super) fn write(
             if off {
                 fields.insert("thinking".to_owned(), json!({ "type": "disabled" }));
             } else if *adaptive || quirk {
-                let mut how = json!({ "type": "adaptive" });
-                if let Some(hidden) = hidden {
-                    how["display"] = if *hidden { "omitted" } else { "summarized" }.into();
-                }
+                let display = hidden.map(|hidden| if hidden { "omitted" } else { "summarized" }.into());
+                let how = object([("type", Some("adaptive".into())), ("display", display)]);
                 fields.insert("thinking".to_owned(), how);
                 if let Some(effort) = effort.or(budget) {
                     fields.insert("output_config".to_owned(), json!({ "effort": claude_effort(effort) }));

@@ -9,6 +9,7 @@ use crate::{
     chat::{
         Cache, Citation, Extra, Losses, Part, PartKind, Reasoning, ReasoningFormat, Role, ToolCall, ToolResult, Turn,
     },
+    dialect::fields::object,
     error::{Error, Result},
     ids::hex,
 };
@@ -132,13 +133,12 @@ impl Writer {
             self.losses.add(path);
             return None;
         }
-        let mut point = json!({ "type": "default" });
-        match cache {
-            Cache::Default => {}
-            Cache::FiveMinutes => point["ttl"] = "5m".into(),
-            Cache::Hour => point["ttl"] = "1h".into(),
-        }
-        Some(json!({ "cachePoint": point }))
+        let ttl = match cache {
+            Cache::Default => None,
+            Cache::FiveMinutes => Some("5m".into()),
+            Cache::Hour => Some("1h".into()),
+        };
+        Some(json!({ "cachePoint": object([("type", Some("default".into())), ("ttl", ttl)]) }))
     }
 
     /// Bedrock refuses blank text.
@@ -195,10 +195,11 @@ impl Writer {
         for (i, part) in parts.iter().enumerate() {
             content.extend(self.block(part, Role::User, &format!("{path}.content[{i}]"))?);
         }
-        let mut block = json!({ "toolUseId": tool_id(call_id), "content": content });
-        if *is_error {
-            block["status"] = "error".into();
-        }
+        let block = object([
+            ("toolUseId", Some(tool_id(call_id).into())),
+            ("content", Some(content.into())),
+            ("status", is_error.then(|| "error".into())),
+        ]);
         Ok(json!({ "toolResult": block }))
     }
 }

@@ -423,7 +423,7 @@ fn a_stream_that_breaks_says_so_once() {
         assert_eq!((errors[0].code.as_deref(), errors[0].status), (code, status));
         assert!(matches!(events.last(), Some(Event::Error(_))));
     }
-    let cut = decoded(&[text.clone()]);
+    let cut = decoded(std::slice::from_ref(&text));
     assert!(matches!(&cut[2..], [Event::Delta { .. }, Event::Close { .. }, Event::Error(_)]), "{cut:?}");
     // Without metadata it is whole, and its usage unknown.
     let whole = collected(decoded(&[text, ("messageStop", json!({"stopReason": "end_turn"}))])).unwrap();

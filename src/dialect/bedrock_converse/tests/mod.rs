@@ -26,6 +26,8 @@ fn decoded(messages: &[(&str, Value)]) -> Vec<Event> {
 
 fn collected(events: Vec<Event>) -> Result<crate::chat::Answer, crate::chat::ProviderError> {
     let mut collector = Collector::default();
-    events.into_iter().for_each(|event| collector.push(event));
+    for event in events {
+        collector.push(event);
+    }
     collector.finish()
 }
