@@ -253,5 +253,4 @@ const fn table() -> [u32; 256] {
 }
 
 #[cfg(test)]
-#[path = "aws_event_stream_tests.rs"]
 mod tests;

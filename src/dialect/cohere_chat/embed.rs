@@ -34,7 +34,10 @@ pub fn encode_embed(texts: &[String], model: &str, input_type: &str, dimensions:
 /// Reads an answer.
 pub fn decode_embeddings(body: &Value) -> Result<Embeddings, ProviderError> {
     let vector = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
-    let vectors = body.pointer("/embeddings/float").and_then(Value::as_array);
+    // By type: the one that was asked for, else whatever numbers there are.
+    let by_type = body.get("embeddings").and_then(Value::as_object);
+    let vectors = by_type.and_then(|types| types.get("float").or_else(|| types.values().next()));
+    let vectors = vectors.and_then(Value::as_array);
     let vectors: Option<Vec<_>> = vectors.and_then(|all| all.iter().map(vector).collect());
     let billed = body.pointer("/meta/billed_units");
     let tokens = billed.and_then(|units| Some(count(units, "input_tokens")? + count(units, "image_tokens")?));

@@ -455,3 +455,73 @@ fn errors_are_read_in_every_shape() {
         assert_eq!((error.message.as_deref(), error.code.as_deref(), error.status), (message, code, status));
     }
 }
+
+/// One of everything that Converse knows.
+fn everything() -> Value {
+    json!({
+        "system": [{"text": "be brief"}, {"cachePoint": {"type": "default"}}, {"guardContent": {"text": {"text": "g"}}}],
+        "messages": [
+            {"role": "user", "content": [
+                {"cachePoint": {"type": "default"}},
+                {"text": "look"},
+                {"cachePoint": {"type": "default", "ttl": "1h"}},
+                {"image": {"format": "webp", "source": {"bytes": "QUJD"}}},
+                {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k", "bucketOwner": "1"}}}},
+                {"document": {"format": "md", "name": "notes", "source": {"text": "t"}, "context": "c", "citations": {"enabled": true}}},
+                {"document": {"format": "txt", "name": "x", "source": {"content": [{"text": "t"}]}}},
+                {"video": {"format": "three_gp", "source": {"s3Location": {"uri": "s3://b/k"}}}},
+                {"audio": {"format": "opus", "source": {"bytes": "QUJD"}}},
+                {"guardContent": {"text": {"text": "g", "qualifiers": ["query"]}}},
+                {"searchResult": {"source": "https://h.example", "title": "t", "content": [{"text": "t"}]}},
+            ]},
+            {"role": "assistant", "content": [
+                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+                {"reasoningContent": {"redactedContent": "RXVZQg=="}},
+                {"citationsContent": {"content": [{"text": "a"}], "citations": [{"title": "t", "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}]}},
+                {"toolUse": {"toolUseId": "1", "name": "f", "input": {"x": [1.0, null]}}},
+                {"toolUse": {"toolUseId": "2", "name": "run", "input": {}, "type": "server_tool_use"}},
+                {"toolResult": {"toolUseId": "2", "content": [{"json": {"a": 1}}], "status": "success", "type": "run_result"}},
+            ]},
+            {"role": "user", "content": [
+                {"toolResult": {"toolUseId": "1", "status": "error", "content": [
+                    {"text": "t"}, {"json": {"a": 1}}, {"image": {"format": "gif", "source": {"bytes": "QUJD"}}},
+                ]}},
+            ]},
+        ],
+        "inferenceConfig": {"maxTokens": 9, "temperature": 1, "topP": 0.5, "stopSequences": ["END"]},
+        "toolConfig": {
+            "tools": [
+                {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": {"type": "object"}}, "strict": true}},
+                {"cachePoint": {"type": "default"}},
+                {"systemTool": {"name": "run"}},
+            ],
+            "toolChoice": {"tool": {"name": "f"}},
+        },
+        "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
+            "schema": "{\"type\":\"object\"}", "name": "n", "description": "d"
+        }}}},
+        "additionalModelRequestFields": {
+            "anthropic_beta": ["b"], "thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "xhigh"}
+        },
+        "additionalModelResponseFieldPaths": ["/stop_sequence"],
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        "performanceConfig": {"latency": "optimized"},
+        "promptVariables": {"v": {"text": "t"}},
+        "requestMetadata": {"k": "v"},
+        "serviceTier": {"type": "flex"},
+    })
+}
+
+#[test]
+fn one_of_everything_comes_out_as_it_went_in() {
+    let quirks = ["strict_tools".to_owned()];
+    let request = decode_request(everything()).unwrap();
+    let encoded = encode_request(&request, &target(CLAUDE, &quirks)).unwrap();
+    assert_eq!(encoded.body, everything());
+    assert_eq!(encoded.losses.list(), []);
+    for mutant in crate::dialect::fields::mutants(&everything(), 3000) {
+        if let Ok(request) = decode_request(mutant) {
+            let _ = encode_request(&request, &target(CLAUDE, &quirks));
+        }
+    }
+}

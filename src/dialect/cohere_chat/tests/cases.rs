@@ -314,3 +314,96 @@ fn vectors_and_ranks_are_asked_for_and_read() {
     assert_eq!((ranking.results, ranking.searches), (vec![(1, 0.75), (0, 0.0)], Some(1)));
     assert_eq!(decode_ranking(&json!({"message": "no"})).unwrap_err().message.as_deref(), Some("no"));
 }
+
+/// One of everything that the chat knows.
+fn everything() -> Value {
+    json!({
+        "model": "m",
+        "stream": true,
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image_url", "image_url": {"url": "data:image/webp;base64,QUJD", "detail": "low"}},
+                {"type": "news", "x": 1},
+            ]},
+            {"role": "assistant", "tool_plan": "p", "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1"}},
+            ]},
+            {"role": "tool", "tool_call_id": "1", "content": [
+                {"type": "document", "document": {"id": "d", "data": "t"}}, {"type": "text", "text": "t"},
+            ]},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}], "citations": [
+                {"start": 0, "end": 1, "text": "a", "content_index": 1, "sources": [{"type": "tool", "id": "1:0"}]},
+            ]},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}],
+        "strict_tools": true,
+        "tool_choice": "NONE",
+        "documents": ["t", {"id": "d", "data": {"text": "t"}}],
+        "citation_options": {"mode": "fast"},
+        "response_format": {"type": "json_object", "json_schema": {"type": "object"}},
+        "safety_mode": "OFF",
+        "max_tokens": 9,
+        "stop_sequences": ["END"],
+        "temperature": 0.5,
+        "seed": 1,
+        "frequency_penalty": 0.5,
+        "presence_penalty": 0.25,
+        "k": 5,
+        "p": 0.75,
+        "logprobs": true,
+        "thinking": {"type": "enabled", "token_budget": 7},
+        "priority": 1,
+    })
+}
+
+#[test]
+fn one_of_everything_comes_out_as_it_went_in() {
+    let encoded = encode_request(&decode_request(everything()).unwrap(), &target("m")).unwrap();
+    assert_eq!(encoded.body, everything());
+    assert_eq!(encoded.losses.list(), []);
+    for mutant in crate::dialect::fields::mutants(&everything(), 3000) {
+        if let Ok(request) = decode_request(mutant) {
+            let _ = encode_request(&request, &target("m"));
+        }
+    }
+}
+
+#[test]
+fn a_stream_becomes_blocks() {
+    let frames = [
+        json!({"type": "message-start", "id": "1", "delta": {"message": {"role": "assistant"}}}),
+        json!({"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "p"}}}),
+        json!({"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "thinking", "thinking": "h"}}}}),
+        json!({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"thinking": "m"}}}}),
+        json!({"type": "content-end", "index": 0}),
+        json!({"type": "content-start", "index": 1, "delta": {"message": {"content": {"type": "text", "text": ""}}}}),
+        json!({"type": "content-delta", "index": 1, "delta": {"message": {"content": {"text": "ab"}}}, "logprobs": {"text": "ab", "logprobs": [-1]}}),
+        json!({"type": "content-end", "index": 1}),
+        json!({"type": "citation-start", "index": 0, "delta": {"message": {"citations": {"start": 0, "end": 2, "text": "ab"}}}}),
+        json!({"type": "debug", "prompt": "x"}),
+        json!({"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": {"id": "c", "function": {"name": "f", "arguments": ""}}}}}),
+        json!({"type": "tool-call-delta", "index": 0, "delta": {"message": {"tool_calls": {"function": {"arguments": "{}"}}}}}),
+        json!({"type": "tool-call-end", "index": 0}),
+        json!({"type": "message-end", "delta": {"finish_reason": "TOOL_CALL", "usage": {"billed_units": {"input_tokens": 1, "output_tokens": 2}}}}),
+    ];
+    let frames: Vec<String> = frames.iter().map(Value::to_string).chain(["[DONE]".to_owned()]).collect();
+    let answer = collected(decoded(frames.iter().map(String::as_bytes))).unwrap();
+    let choice = &answer.choices[0];
+    let said: Vec<String> = choice
+        .parts
+        .iter()
+        .map(|part| match &part.kind {
+            PartKind::Reasoning(reasoning) => {
+                format!("{:?} {}", reasoning.id.as_deref(), reasoning.text.as_deref().unwrap())
+            }
+            PartKind::Text { text, citations } => format!("{text} {}", citations.len()),
+            PartKind::ToolCall(call) => format!("{} {} {}", call.id, call.name, call.arguments),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(said, ["Some(\"tool_plan\") p", "None hm", "ab 1", "c f {}"]);
+    assert_eq!(choice.logprobs.as_ref().unwrap()["content"][0]["logprob"], -1.0);
+    assert_eq!((answer.id.as_deref(), answer.usage.unwrap().tokens.completion), (Some("1"), 2));
+}

@@ -244,3 +244,42 @@ fn errors_are_read_in_every_shape() {
         assert_eq!(read_error(400, body.as_bytes()).message.as_deref(), message);
     }
 }
+
+/// One of everything that the chat knows.
+fn everything() -> Value {
+    json!({
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "look", "images": ["QUJD", "REVG"]},
+            {"role": "assistant", "content": "a", "thinking": "hm", "tool_calls": [
+                {"type": "function", "function": {"name": "f", "arguments": {"x": [1.0, null]}}},
+            ]},
+            {"role": "tool", "content": "r", "tool_name": "f"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}],
+        "stream": true,
+        "format": {"type": "object"},
+        "think": "low",
+        "options": {
+            "num_predict": 9, "temperature": 0.5, "top_p": 0.75, "top_k": 5, "min_p": 0.25, "seed": 1, "num_ctx": 4096,
+            "frequency_penalty": 0.5, "presence_penalty": 0.25, "repeat_penalty": 1.5, "stop": ["END"],
+        },
+        "keep_alive": "5m",
+        "logprobs": true,
+        "top_logprobs": 2,
+    })
+}
+
+#[test]
+fn one_of_everything_comes_out_as_it_went_in() {
+    let quirks = ["think_levels".to_owned()];
+    let encoded = encode_request(&decode_request(everything()).unwrap(), &target("m", &quirks)).unwrap();
+    assert_eq!(encoded.body, everything());
+    assert_eq!(encoded.losses.list(), []);
+    for mutant in crate::dialect::fields::mutants(&everything(), 3000) {
+        if let Ok(request) = decode_request(mutant) {
+            let _ = encode_request(&request, &target("m", &[]));
+        }
+    }
+}
