@@ -40,6 +40,11 @@ impl Fields {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether there is nothing but these.
+    pub fn has_only(&self, names: &[&str]) -> bool {
+        self.members.keys().all(|name| names.contains(&name.as_str()))
+    }
+
     /// Puts a member back.
     pub fn put(&mut self, name: &str, value: Value) {
         self.members.insert(name.to_owned(), value);
@@ -123,6 +128,26 @@ impl Fields {
 pub fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect())
+}
+
+/// Adds members to an object. What it has already stays; objects in both become one.
+pub fn merge(into: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (name, value) in more {
+        match (into.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(more)) => merge(known, more),
+            (Some(_), _) => {}
+            (None, value) => {
+                into.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Adds members to a value that is an object.
+pub fn add(into: &mut Value, more: Option<&Map<String, Value>>) {
+    if let (Value::Object(into), Some(more)) = (into, more) {
+        merge(into, more.clone());
+    }
 }
 
 /// The string a value must be.
@@ -217,6 +242,13 @@ mod tests {
         assert_eq!(fields.texts("b").unwrap_err().param.as_deref(), Some("m[0].b[0]"));
         assert_eq!(fields.need_text("c").unwrap_err().message, "m[0].c is missing.");
         assert_eq!(Value::from(fields.rest()), json!({"z": 1}));
+    }
+
+    #[test]
+    fn objects_become_one() {
+        let mut into = json!({"a": {"x": 1}, "b": 2});
+        add(&mut into, json!({"a": {"x": 7, "y": 3}, "b": 8, "c": 4}).as_object());
+        assert_eq!(into, json!({"a": {"x": 1, "y": 3}, "b": 2, "c": 4}));
     }
 
     #[test]

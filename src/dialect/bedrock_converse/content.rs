@@ -87,9 +87,11 @@ fn reasoning(value: Value, path: &str) -> Result<Part> {
         return Ok(Part::new(PartKind::Foreign(WIRE, json!({ "reasoningContent": Value::from(fields.rest()) }))));
     };
     let (text, signature) = (inner.text("text")?, inner.text("signature")?);
+    fields.keep("reasoningText", inner);
     // Of those that Bedrock offers, Claude alone signs what it thinks.
     let format = signature.is_some().then_some(ReasoningFormat::Anthropic);
-    Ok(Part::new(PartKind::Reasoning(Reasoning { text, signature, format, ..Reasoning::default() })))
+    let reasoning = Reasoning { text, signature, format, ..Reasoning::default() };
+    Ok(Part { extra: fields.extra(WIRE), ..Part::new(PartKind::Reasoning(reasoning)) })
 }
 
 fn tool_use(value: Value, path: &str) -> Result<Part> {
@@ -130,11 +132,14 @@ fn tool_result(value: Value, path: &str) -> Result<Part> {
 
 fn cited(value: Value, path: &str) -> Result<Part> {
     let mut fields = Fields::of(value, path)?;
-    let mut text = String::new();
-    for (i, piece) in fields.list("content")?.into_iter().enumerate() {
-        let mut piece = Fields::of(piece, format!("{}[{i}]", fields.at("content")))?;
-        text.push_str(&piece.text("text")?.unwrap_or_default());
-    }
+    let plain =
+        |piece: &Value| piece.as_object().filter(|piece| piece.len() == 1)?.get("text")?.as_str().map(str::to_owned);
+    let pieces = fields.peek("content").and_then(Value::as_array);
+    let text: Option<String> = pieces.map_or(Some(String::new()), |pieces| pieces.iter().map(plain).collect());
+    let Some(text) = text else {
+        return Ok(Part::new(PartKind::Foreign(WIRE, json!({ "citationsContent": Value::from(fields.rest()) }))));
+    };
+    fields.take("content");
     let citations = fields.list("citations")?.into_iter().map(citation).collect();
     Ok(Part { extra: fields.extra(WIRE), ..Part::new(PartKind::Text { text, citations }) })
 }

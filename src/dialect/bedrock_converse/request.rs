@@ -12,7 +12,7 @@ use crate::{
     chat::{Format, Losses, Request, Role, Sampling, Tool, ToolChoice, Turn},
     dialect::{
         Encoded, Target,
-        fields::{Fields, object},
+        fields::{Fields, add, object},
     },
     error::{Error, Result},
 };
@@ -85,7 +85,11 @@ fn read_tool(tool: Value, path: &str, tools: &mut Vec<Tool>) -> Result<()> {
         return Ok(());
     };
     let parameters = match spec.object("inputSchema")? {
-        Some(mut schema) => schema.take("json"),
+        Some(mut schema) => {
+            let json = schema.take("json");
+            spec.keep("inputSchema", schema);
+            json
+        }
         None => None,
     };
     tools.push(Tool::Function {
@@ -110,13 +114,15 @@ fn read_choice(choice: Value) -> ToolChoice {
 }
 
 fn read_format(config: &mut Fields) -> Result<Format> {
-    let Some(mut text) = config.object("textFormat")? else { return Ok(Format::Text) };
-    let schema = text.peek("structure").and_then(|structure| structure.pointer("/jsonSchema/schema"));
-    let schema = schema.and_then(Value::as_str).and_then(|schema| serde_json::from_str(schema).ok());
-    let Some(schema) = schema else { return Ok(Format::Foreign(WIRE, text.rest().into())) };
-    let mut spec = text.need_object("structure")?.need_object("jsonSchema")?;
+    let Some(text) = config.object("textFormat")? else { return Ok(Format::Text) };
+    let spec = text.peek("structure").and_then(|structure| structure.get("jsonSchema")).cloned();
+    let mut spec = Fields::of(spec.unwrap_or_else(|| json!({})), "outputConfig.textFormat.structure.jsonSchema")?;
     let (name, description) = (spec.text("name")?, spec.text("description")?);
-    Ok(Format::Schema { name, description, schema, strict: Some(true) })
+    let schema = spec.text("schema")?.and_then(|schema| serde_json::from_str(&schema).ok());
+    match schema {
+        Some(schema) if spec.rest().is_empty() => Ok(Format::Schema { name, description, schema, strict: Some(true) }),
+        _ => Ok(Format::Foreign(WIRE, text.rest().into())),
+    }
 }
 
 /// Writes a request for a provider.
@@ -150,7 +156,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
     }
     let maker = Maker::of(target);
     let mut writer = Writer::new(maker);
-    let mut body = writer.extra(extra, "").cloned().unwrap_or_default();
+    let own = writer.extra(extra, "");
     for (i, turn) in turns.iter().enumerate() {
         writer.turn(turn, &format!("messages[{i}]"))?;
     }
@@ -167,9 +173,6 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
     let mut losses = writer.losses;
     let longest = max_tokens.or(target.longest);
     let mut model = Map::new();
-    if let Some(Value::Object(own)) = body.shift_remove("additionalModelRequestFields") {
-        model = own;
-    }
     if let Some(thinking) = thinking {
         thinking::write(thinking, longest, maker, target, &mut model, &mut losses);
     }
@@ -198,19 +201,17 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
             losses.add(name);
         }
     }
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    put("messages", Some(writer.messages.into()));
-    put("system", some(writer.system.into()));
-    put("inferenceConfig", some(inference.into()));
-    put("toolConfig", tool_config);
-    put("outputConfig", output);
-    put("additionalModelRequestFields", some(model.into()));
-    put("serviceTier", tier);
-    Ok(Encoded { body: body.into(), losses })
+    let mut body = object([
+        ("messages", Some(writer.messages.into())),
+        ("system", some(writer.system.into())),
+        ("inferenceConfig", some(inference.into())),
+        ("toolConfig", tool_config),
+        ("outputConfig", output),
+        ("additionalModelRequestFields", some(model.into())),
+        ("serviceTier", tier),
+    ]);
+    add(&mut body, own);
+    Ok(Encoded { body, losses })
 }
 
 fn last_content(messages: &mut [Value]) -> Option<&mut Vec<Value>> {
@@ -363,9 +364,7 @@ fn write_tool(tool: &Tool, path: &str, target: &Target<'_>, writer: &mut Writer,
         ("inputSchema", Some(schema)),
         ("strict", strict.filter(|_| takes_strict).map(Value::from)),
     ]);
-    if let (Some(own), Some(spec)) = (writer.extra(extra, path), spec.as_object_mut()) {
-        spec.extend(own.clone());
-    }
+    add(&mut spec, writer.extra(extra, path));
     out.push(json!({ "toolSpec": spec }));
     if let Some(cache) = cache {
         out.extend(writer.cache_point(*cache, &format!("{path}.cache_control")));

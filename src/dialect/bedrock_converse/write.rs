@@ -9,7 +9,7 @@ use crate::{
     chat::{
         Cache, Citation, Extra, Losses, Part, PartKind, Reasoning, ReasoningFormat, Role, ToolCall, ToolResult, Turn,
     },
-    dialect::fields::object,
+    dialect::fields::{add, object},
     error::{Error, Result},
     ids::hex,
 };
@@ -47,7 +47,7 @@ impl Writer {
 
     pub(super) fn turn(&mut self, turn: &Turn, path: &str) -> Result<()> {
         let Turn { role, parts, name, extra } = turn;
-        self.extra(extra, path);
+        let own = self.extra(extra, path);
         if name.is_some() {
             self.losses.add(format!("{path}.name"));
         }
@@ -57,14 +57,14 @@ impl Writer {
         }
         match role {
             Role::System | Role::Developer => self.system.append(&mut blocks),
-            Role::User => self.message("user", blocks),
-            Role::Assistant => self.message("assistant", blocks),
+            Role::User => self.message("user", blocks, own),
+            Role::Assistant => self.message("assistant", blocks, own),
         }
         Ok(())
     }
 
     /// Roles alternate: what the same one says next belongs to its last message.
-    fn message(&mut self, role: &str, blocks: Vec<Value>) {
+    fn message(&mut self, role: &str, blocks: Vec<Value>, own: Option<&Map<String, Value>>) {
         if blocks.is_empty() {
             return;
         }
@@ -76,6 +76,7 @@ impl Writer {
             }
             _ => self.messages.push(json!({ "role": role, "content": blocks })),
         }
+        self.messages.last_mut().into_iter().for_each(|last| add(last, own));
     }
 
     fn part(&mut self, part: &Part, role: Role, path: &str, out: &mut Vec<Value>) -> Result<()> {
@@ -120,9 +121,8 @@ impl Writer {
             PartKind::ToolResult(result) => Some(self.tool_result(result, path)?),
         };
         let Some(mut block) = block else { return Ok(None) };
-        let inner = block.as_object_mut().and_then(|block| block.values_mut().next()).and_then(Value::as_object_mut);
-        if let (Some(own), Some(inner)) = (own, inner) {
-            inner.extend(own.clone());
+        if let Some(inner) = block.as_object_mut().and_then(|block| block.values_mut().next()) {
+            add(inner, own);
         }
         Ok(Some(block))
     }

@@ -40,7 +40,8 @@ pub fn decode_request(body: Value) -> Result<Request> {
                 Format::Schema { name: None, description: None, schema, strict: None }
             }
             (Some("json_object"), None) => Format::Json,
-            _ => Format::Text,
+            (None | Some("text"), None) => Format::Text,
+            _ => return Err(wrong("response_format.type", "text or json_object")),
         };
         fields.keep("response_format", format);
     }
@@ -190,7 +191,8 @@ fn tool_call(call: Value, path: &str) -> Result<Part> {
 
 fn tool(value: Value, path: &str, strict: Option<bool>) -> Result<Tool> {
     let mut fields = Fields::of(value, path)?;
-    if fields.peek("type").is_some_and(|kind| kind != "function") {
+    let plain = fields.peek("type").is_none_or(|kind| kind == "function");
+    if !plain || !fields.has_only(&["type", "function"]) {
         return Ok(Tool::Foreign(WIRE, fields.rest().into()));
     }
     let mut function = fields.need_object("function")?;

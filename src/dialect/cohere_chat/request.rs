@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::{WIRE, write::Writer};
 use crate::{
     chat::{Effort, Format, Losses, Request, Sampling, Thinking, Tool, ToolChoice},
-    dialect::{Encoded, Target, fields::object},
+    dialect::{
+        Encoded, Target,
+        fields::{add, object},
+    },
     error::{Error, Result},
 };
 
@@ -39,7 +42,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
         return Err(Losses::refuse("modalities", format!("Cohere answers in text, not in {modality}.")));
     }
     let mut writer = Writer::default();
-    let own = writer.extra(extra, "").cloned().unwrap_or_default();
+    let own = writer.extra(extra, "");
     for (i, turn) in turns.iter().enumerate() {
         writer.turn(turn, &format!("messages[{i}]"))?;
     }
@@ -53,20 +56,13 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
         ("response_format", write_format(format, &mut writer.losses)?),
         ("thinking", thinking.as_ref().map(|thinking| write_thinking(thinking, longest, target, &mut writer.losses))),
     ]);
-    let documents = std::mem::take(&mut writer.documents);
     let tools = write_tools(tools, tool_choice.as_ref(), &mut writer)?;
     let sampling = write_sampling(sampling, &mut writer.losses);
-    if let Value::Object(body) = &mut body {
-        for part in [tools, sampling, own.into()] {
-            if let Value::Object(members) = part {
-                body.extend(members);
-            }
-        }
-        if !documents.is_empty()
-            && let Some(list) = body.entry("documents").or_insert_with(|| json!([])).as_array_mut()
-        {
-            list.extend(documents);
-        }
+    let given = own.and_then(|own| own.get("documents")).and_then(Value::as_array).cloned().unwrap_or_default();
+    let documents: Vec<Value> = given.into_iter().chain(std::mem::take(&mut writer.documents)).collect();
+    let documents = object([("documents", (!documents.is_empty()).then(|| documents.into()))]);
+    for members in [tools.as_object(), sampling.as_object(), documents.as_object(), own] {
+        add(&mut body, members);
     }
     let mut losses = writer.losses;
     for (name, lost) in [
@@ -178,9 +174,7 @@ fn write_tools(tools: &[Tool], choice: Option<&ToolChoice>, writer: &mut Writer)
                     ("description", description.as_deref().map(Value::from)),
                     ("parameters", Some(parameters.clone().unwrap_or_else(|| json!({ "type": "object" })))),
                 ]);
-                if let (Some(own), Some(function)) = (writer.extra(extra, &path), function.as_object_mut()) {
-                    function.extend(own.clone());
-                }
+                add(&mut function, writer.extra(extra, &path));
                 written.push(json!({ "type": "function", "function": function }));
                 strict.push(*to_the_letter);
             }

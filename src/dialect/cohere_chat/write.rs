@@ -8,7 +8,7 @@ use crate::{
         Extra, Losses, Media, MediaKind, MediaSource, Part, PartKind, Reasoning, ReasoningFormat, Role, ToolCall,
         ToolResult, Turn,
     },
-    dialect::fields::object,
+    dialect::fields::{add, object},
     error::Result,
 };
 
@@ -32,7 +32,7 @@ impl Writer {
 
     pub(super) fn turn(&mut self, turn: &Turn, path: &str) -> Result<()> {
         let Turn { role, parts, name, extra } = turn;
-        let own = self.extra(extra, path).cloned().unwrap_or_default();
+        let own = self.extra(extra, path);
         if name.is_some() {
             self.losses.add(format!("{path}.name"));
         }
@@ -42,10 +42,8 @@ impl Writer {
             Role::User => self.plain("user", parts, path)?,
             Role::Assistant => self.assistant(parts, path)?,
         }
-        if let Some(message) = self.messages.get_mut(before..).and_then(<[Value]>::last_mut)
-            && let Some(message) = message.as_object_mut()
-        {
-            message.extend(own);
+        if let Some(message) = self.messages.get_mut(before..).and_then(<[Value]>::last_mut) {
+            add(message, own);
         }
         Ok(())
     }
@@ -104,9 +102,7 @@ impl Writer {
             }
         };
         let Some(mut item) = item else { return Ok(None) };
-        if let (Some(own), Some(item)) = (own, item.as_object_mut()) {
-            item.extend(own.clone());
-        }
+        add(&mut item, own);
         Ok(Some(item))
     }
 
@@ -172,11 +168,9 @@ impl Writer {
                     }
                 }
                 PartKind::ToolCall(call) => {
-                    let own = self.marks(part, &path).cloned().unwrap_or_default();
+                    let own = self.marks(part, &path);
                     let mut call = self.tool_call(call, &path)?;
-                    if let Some(call) = call.as_object_mut() {
-                        call.extend(own);
-                    }
+                    add(&mut call, own);
                     calls.push(call);
                 }
                 _ => {

@@ -124,7 +124,7 @@ pub(super) fn parts(fields: &mut Fields, calls: &mut Calls) -> Result<Vec<Part>>
     parts.extend(content(fields)?);
     for (i, call) in fields.list("tool_calls")?.into_iter().enumerate() {
         let path = format!("{}[{i}]", fields.at("tool_calls"));
-        parts.push(Part::new(PartKind::ToolCall(tool_call(call, path, calls)?)));
+        parts.push(tool_call(call, path, calls)?);
     }
     Ok(parts)
 }
@@ -143,9 +143,11 @@ fn content(fields: &mut Fields) -> Result<Vec<Part>> {
 }
 
 /// A call; its place in the answer (`index`) and its type say nothing new.
-pub(super) fn tool_call(call: Value, path: String, calls: &mut Calls) -> Result<ToolCall> {
+pub(super) fn tool_call(call: Value, path: String, calls: &mut Calls) -> Result<Part> {
     let mut fields = Fields::of(call, path)?;
+    fields.take("type");
     let mut function = fields.need_object("function")?;
+    function.take("index");
     let name = function.need_text("name")?;
     let arguments = match function.take("arguments") {
         None => "{}".to_owned(),
@@ -153,12 +155,15 @@ pub(super) fn tool_call(call: Value, path: String, calls: &mut Calls) -> Result<
         Some(arguments) => arguments.to_string(),
     };
     let id = calls.call(fields.text("id")?, &name);
-    Ok(ToolCall { id, name, arguments, signature: None, custom: false })
+    fields.keep("function", function);
+    let call = ToolCall { id, name, arguments, signature: None, custom: false };
+    Ok(Part { extra: fields.extra(WIRE), ..Part::new(PartKind::ToolCall(call)) })
 }
 
 fn tool(value: Value, path: &str) -> Result<Tool> {
     let mut fields = Fields::of(value, path)?;
-    if fields.peek("type").is_some_and(|kind| kind != "function") {
+    let plain = fields.peek("type").is_none_or(|kind| kind == "function");
+    if !plain || !fields.has_only(&["type", "function"]) {
         return Ok(Tool::Foreign(WIRE, fields.rest().into()));
     }
     let mut function = fields.need_object("function")?;

@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{WIRE, write::Writer};
 use crate::{
     chat::{Effort, Format, Losses, Request, Sampling, Thinking, Tool, ToolChoice},
-    dialect::{Encoded, Target, fields::object},
+    dialect::{
+        Encoded, Target,
+        fields::{add, object},
+    },
     error::Result,
 };
 
@@ -39,17 +42,14 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
         return Err(Losses::refuse("modalities", format!("Ollama answers in text, not in {modality}.")));
     }
     let mut writer = Writer::default();
-    let mut own = writer.extra(extra, "").cloned().unwrap_or_default();
+    let own = writer.extra(extra, "");
     for (i, turn) in turns.iter().enumerate() {
         writer.turn(turn, &format!("messages[{i}]"))?;
     }
     let tools = write_tools(tools, tool_choice.as_ref(), &mut writer)?;
     let mut losses = writer.losses;
-    let mut options = match own.shift_remove("options") {
-        Some(Value::Object(options)) => options,
-        _ => Map::new(),
-    };
-    options.extend(write_options(sampling, max_tokens.or(target.longest), stop, &mut losses));
+    let options: Map<String, Value> =
+        write_options(sampling, max_tokens.or(target.longest), stop, &mut losses).collect();
     let mut body = object([
         ("model", Some(target.model.into())),
         ("messages", Some(writer.messages.into())),
@@ -61,9 +61,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
         ("logprobs", sampling.logprobs.map(Value::from)),
         ("top_logprobs", sampling.top_logprobs.map(Value::from)),
     ]);
-    if let Some(body) = body.as_object_mut() {
-        body.extend(own);
-    }
+    add(&mut body, own);
     for (name, lost) in [
         ("parallel_tool_calls", *parallel_tool_calls == Some(false)),
         ("verbosity", verbosity.is_some()),
@@ -190,9 +188,7 @@ fn write_tools(tools: &[Tool], choice: Option<&ToolChoice>, writer: &mut Writer)
                     ("description", description.as_deref().map(Value::from)),
                     ("parameters", Some(parameters.clone().unwrap_or_else(empty))),
                 ]);
-                if let (Some(own), Some(function)) = (writer.extra(extra, &path), function.as_object_mut()) {
-                    function.extend(own.clone());
-                }
+                add(&mut function, writer.extra(extra, &path));
                 written.push(json!({ "type": "function", "function": function }));
             }
         }

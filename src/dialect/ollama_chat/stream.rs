@@ -10,7 +10,7 @@ use super::{
     response::{End, seconds},
 };
 use crate::{
-    chat::{Block, Delta, Event, Extra, ProviderError, ReasoningFormat},
+    chat::{Block, Delta, Event, Extra, Part, PartKind, ProviderError, ReasoningFormat},
     dialect::Frame,
 };
 
@@ -123,7 +123,8 @@ impl Decoder {
         if self.state == State::Over {
             return;
         }
-        let Ok(call) = tool_call(call, "tool_calls".to_owned(), &mut self.calls) else {
+        let read = tool_call(call, "tool_calls".to_owned(), &mut self.calls);
+        let Ok(Part { kind: PartKind::ToolCall(call), .. }) = read else {
             return self.fail(ProviderError::default(), out);
         };
         self.called = true;

@@ -8,7 +8,7 @@ use crate::{
         Extra, Losses, Media, MediaKind, MediaSource, Part, PartKind, Reasoning, ReasoningFormat, Role, ToolCall,
         ToolResult, Turn,
     },
-    dialect::fields::object,
+    dialect::fields::{add, object},
     error::{Error, Result},
 };
 
@@ -59,7 +59,7 @@ impl Writer {
 
     pub(super) fn turn(&mut self, turn: &Turn, path: &str) -> Result<()> {
         let Turn { role, parts, name, extra } = turn;
-        let own = self.extra(extra, path).cloned().unwrap_or_default();
+        let own = self.extra(extra, path);
         if name.is_some() {
             self.losses.add(format!("{path}.name"));
         }
@@ -81,10 +81,8 @@ impl Writer {
             }
         }
         self.push(role, message);
-        if let Some(last) = self.messages.get_mut(before..).and_then(<[Value]>::last_mut)
-            && let Some(last) = last.as_object_mut()
-        {
-            last.extend(own);
+        if let Some(last) = self.messages.get_mut(before..).and_then(<[Value]>::last_mut) {
+            add(last, own);
         }
         Ok(())
     }
@@ -95,18 +93,17 @@ impl Writer {
         }
     }
 
-    /// What a part has beside its kind has no place.
-    fn marks(&mut self, part: &Part, path: &str) {
+    /// What a part has beside its kind.
+    fn marks<'p>(&mut self, part: &'p Part, path: &str) -> Option<&'p Map<String, Value>> {
+        // Servers of one's own cache by themselves.
         if part.cache.is_some() {
             self.losses.add(format!("{path}.cache_control"));
         }
-        for name in part.extra.members.keys() {
-            self.losses.add(format!("{path}.{name}"));
-        }
+        self.extra(&part.extra, path)
     }
 
     fn part(&mut self, part: &Part, role: &str, path: &str, message: &mut Message) -> Result<()> {
-        self.marks(part, path);
+        let own = self.marks(part, path);
         match &part.kind {
             PartKind::Text { text, citations } => {
                 if !citations.is_empty() {
@@ -117,7 +114,11 @@ impl Writer {
             PartKind::Refusal(text) => message.text.push(text.clone()),
             PartKind::Media(media) => self.media(media, path, message)?,
             PartKind::Reasoning(reasoning) => message.thinking.extend(self.thoughts(reasoning, path)),
-            PartKind::ToolCall(call) => message.calls.push(self.tool_call(call, path)?),
+            PartKind::ToolCall(call) => {
+                let mut call = self.tool_call(call, path)?;
+                add(&mut call, own);
+                message.calls.push(call);
+            }
             PartKind::Foreign(..) if role == "assistant" => self.losses.add(path),
             PartKind::Foreign(..) | PartKind::ToolResult(_) => {
                 return Err(Losses::refuse(path, format!("{path} is of a kind that Ollama does not know.")));

@@ -475,7 +475,7 @@ fn everything() -> Value {
                 {"searchResult": {"source": "https://h.example", "title": "t", "content": [{"text": "t"}]}},
             ]},
             {"role": "assistant", "content": [
-                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s", "new": 7}}},
                 {"reasoningContent": {"redactedContent": "RXVZQg=="}},
                 {"citationsContent": {"content": [{"text": "a"}], "citations": [{"title": "t", "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}]}},
                 {"toolUse": {"toolUseId": "1", "name": "f", "input": {"x": [1.0, null]}}},
@@ -488,14 +488,15 @@ fn everything() -> Value {
                 ]}},
             ]},
         ],
-        "inferenceConfig": {"maxTokens": 9, "temperature": 1, "topP": 0.5, "stopSequences": ["END"]},
+        "inferenceConfig": {"maxTokens": 9, "temperature": 1, "topP": 0.5, "stopSequences": ["END"], "new": 4},
         "toolConfig": {
             "tools": [
-                {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": {"type": "object"}}, "strict": true}},
+                {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": {"type": "object"}, "new": 1}, "strict": true, "new": 2}},
                 {"cachePoint": {"type": "default"}},
                 {"systemTool": {"name": "run"}},
             ],
             "toolChoice": {"tool": {"name": "f"}},
+            "new": 3,
         },
         "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
             "schema": "{\"type\":\"object\"}", "name": "n", "description": "d"
@@ -508,7 +509,8 @@ fn everything() -> Value {
         "performanceConfig": {"latency": "optimized"},
         "promptVariables": {"v": {"text": "t"}},
         "requestMetadata": {"k": "v"},
-        "serviceTier": {"type": "flex"},
+        "serviceTier": {"type": "flex", "new": 5},
+        "new": 6,
     })
 }
 

@@ -324,12 +324,12 @@ fn everything() -> Value {
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": [
                 {"type": "text", "text": "look"},
-                {"type": "image_url", "image_url": {"url": "data:image/webp;base64,QUJD", "detail": "low"}},
+                {"type": "image_url", "image_url": {"url": "data:image/webp;base64,QUJD", "detail": "low", "new": 5}},
                 {"type": "news", "x": 1},
             ]},
             {"role": "assistant", "tool_plan": "p", "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1"}},
-            ]},
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1", "new": 1}, "new": 2},
+            ], "new": 3},
             {"role": "tool", "tool_call_id": "1", "content": [
                 {"type": "document", "document": {"id": "d", "data": "t"}}, {"type": "text", "text": "t"},
             ]},
@@ -353,7 +353,7 @@ fn everything() -> Value {
         "k": 5,
         "p": 0.75,
         "logprobs": true,
-        "thinking": {"type": "enabled", "token_budget": 7},
+        "thinking": {"type": "enabled", "token_budget": 7, "new": 4},
         "priority": 1,
     })
 }

@@ -253,7 +253,7 @@ fn everything() -> Value {
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": "look", "images": ["QUJD", "REVG"]},
             {"role": "assistant", "content": "a", "thinking": "hm", "tool_calls": [
-                {"type": "function", "function": {"name": "f", "arguments": {"x": [1.0, null]}}},
+                {"type": "function", "function": {"name": "f", "arguments": {"x": [1.0, null]}, "new": 1}, "new": 2},
             ]},
             {"role": "tool", "content": "r", "tool_name": "f"},
         ],
