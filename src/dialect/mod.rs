@@ -14,11 +14,11 @@
 //!
 //! Facts about formats stand at the head of each, with their source and the date they were read.
 
-pub mod gemini;
 pub mod anthropic_messages;
 pub mod bedrock_converse;
 pub mod cohere_chat;
 mod fields;
+pub mod gemini;
 pub mod ollama_chat;
 pub mod openai_chat;
 pub mod openai_responses;
