@@ -22,6 +22,8 @@ pub mod gemini;
 pub mod ollama_chat;
 pub mod openai_chat;
 pub mod openai_responses;
+mod openai_common;
+pub mod openai_completions;
 #[cfg(test)]
 pub mod testing;
 

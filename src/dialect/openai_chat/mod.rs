@@ -8,6 +8,7 @@ mod error;
 mod request;
 mod response;
 mod stream;
+pub mod translate;
 
 pub use error::read_error;
 pub use request::{Call, outbound_edits, parse};
