@@ -93,7 +93,12 @@ mod tests {
             (r#"{"error":"bad"}"#, Some("bad"), None, None),
             (r#"{"detail":"bad"}"#, Some("bad"), None, None),
             (r#"{"detail":[{"loc":["body"],"msg":"bad"}]}"#, Some("bad"), None, None),
-            (r#"{"object":"error","message":{"detail":[{"msg":"bad"}]},"type":"t","raw_status_code":422}"#, Some("bad"), Some("t"), Some(422)),
+            (
+                r#"{"object":"error","message":{"detail":[{"msg":"bad"}]},"type":"t","raw_status_code":422}"#,
+                Some("bad"),
+                Some("t"),
+                Some(422),
+            ),
             (r#"[{"error":{"code":400,"message":"bad","status":"INVALID"}}]"#, Some("bad"), Some("400"), Some(400)),
             ("no such model", Some("no such model"), None, None),
             ("<html>bad</html>", None, None, None),

@@ -68,7 +68,7 @@ impl Members {
 
     /// A whole number that is not negative.
     pub fn count(&mut self, key: &str) -> Result<Option<u64>> {
-        self.typed(key, "a whole number", |value| value.as_u64().ok_or(value))
+        self.typed(key, "a whole number of at least 0", |value| value.as_u64().ok_or(value))
     }
 
     /// True or false.
@@ -82,6 +82,16 @@ impl Members {
             Value::Array(items) => Ok(items),
             other => Err(other),
         })
+    }
+
+    /// An array of strings; none is as good as an empty one.
+    pub fn strings(&mut self, key: &str) -> Result<Vec<String>> {
+        let items = self.list(key)?.unwrap_or_default().into_iter().enumerate();
+        let strings = items.map(|(n, item)| match item {
+            Value::String(text) => Ok(text),
+            other => Err(wrong(&format!("{}[{n}]", self.at(key)), "a string", &other)),
+        });
+        strings.collect()
     }
 
     /// An object.
@@ -109,19 +119,17 @@ impl Members {
         self.map
     }
 
-    fn typed<T>(
-        &mut self,
-        key: &str,
-        wanted: &str,
-        read: impl FnOnce(Value) -> Result<T, Value>,
-    ) -> Result<Option<T>> {
+    fn typed<T>(&mut self, key: &str, wanted: &str, read: impl FnOnce(Value) -> Result<T, Value>) -> Result<Option<T>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         read(value).map(Some).map_err(|other| wrong(&self.at(key), wanted, &other))
     }
 }
 
 fn wrong(path: &str, wanted: &str, found: &Value) -> Error {
-    Error::invalid(path, format!("{path} must be {wanted}, not {}.", kind(found)))
+    match found {
+        Value::Number(number) => Error::invalid(path, format!("{path} must be {wanted}, not {number}.")),
+        other => Error::invalid(path, format!("{path} must be {wanted}, not {}.", kind(other))),
+    }
 }
 
 /// What a value is, in words.

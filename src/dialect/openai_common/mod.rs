@@ -15,5 +15,5 @@ mod usage;
 pub use errors::{error_chunk, error_of, read_error, write_error};
 pub use finish::finish_reason;
 pub use members::{Members, kind};
-pub use sampling::{read_sampling, write_sampling};
+pub use sampling::{read_sampling, read_stop, take_owned, write_sampling};
 pub use usage::{read_usage, write_usage};

@@ -1,4 +1,5 @@
-//! The parameters of sampling, which both formats spell alike.
+//! What a request of either format spells alike: the parameters of sampling, `stop`, and the members that
+//! are for the gateway alone.
 //!
 //! `top_k`, `min_p` and `repetition_penalty` are not OpenAI's: OpenRouter and the servers of open models
 //! (vLLM, SGLang, llama.cpp, Together, Fireworks, DeepInfra) take them, and OpenAI, Groq, Mistral and
@@ -12,6 +13,42 @@ use crate::{
     chat::{Losses, Sampling},
     error::Result,
 };
+
+/// Members that the gateway itself has acted on: they ask nothing of a provider. (`plugins`, `transforms`
+/// and the like are refused before, unless they are empty.)
+const GATEWAY_OWNED: [&str; 12] = [
+    "stream_options",
+    "models",
+    "route",
+    "provider",
+    "plugins",
+    "transforms",
+    "preset",
+    "session_id",
+    "tags",
+    "trace",
+    "usage",
+    "debug",
+];
+
+/// Takes out what is the gateway's own.
+pub fn take_owned(body: &mut Members) {
+    for member in GATEWAY_OWNED {
+        body.take(member);
+    }
+}
+
+/// Words that end the answer: one, or a list.
+pub fn read_stop(body: &mut Members) -> Result<Vec<String>> {
+    match body.take("stop") {
+        Some(Value::String(word)) => Ok(vec![word]),
+        Some(other) => {
+            body.put_back("stop", other);
+            body.strings("stop")
+        }
+        None => Ok(Vec::new()),
+    }
+}
 
 /// Takes them out of a request; `logprobs` is left, because the formats differ there.
 pub fn read_sampling(body: &mut Members) -> Result<Sampling> {

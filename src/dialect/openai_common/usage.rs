@@ -31,14 +31,20 @@ pub fn read_usage(value: Value, wire: Wire) -> Option<Usage> {
     let mut tokens = Tokens {
         prompt: count(usage, "prompt_tokens")??,
         completion: count(usage, "completion_tokens")?.unwrap_or(0),
-        cached: first(usage, sent, "cached_tokens", &["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"])?,
+        cached: first(
+            usage,
+            sent,
+            "cached_tokens",
+            &["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"],
+        )?,
         cache_write: first(usage, sent, "cache_write_tokens", &["cache_creation_input_tokens"])?,
         prompt_audio: first(usage, sent, "audio_tokens", &["audio_prompt_tokens"])?,
         reasoning: of(answered, "reasoning_tokens")?,
         completion_audio: of(answered, "audio_tokens")?,
         completion_image: of(answered, "image_tokens")?,
     };
-    let beside = count(usage, "total_tokens")?.unwrap_or(0).saturating_sub(tokens.prompt.saturating_add(tokens.completion));
+    let beside =
+        count(usage, "total_tokens")?.unwrap_or(0).saturating_sub(tokens.prompt.saturating_add(tokens.completion));
     if beside > 0 && usage.contains_key("prompt_audio_seconds") {
         tokens.prompt += beside;
         tokens.prompt_audio = tokens.prompt_audio.max(beside);
@@ -56,12 +62,7 @@ pub fn read_usage(value: Value, wire: Wire) -> Option<Usage> {
 }
 
 /// The detail, or else the first of the other spellings that counts anything.
-fn first(
-    usage: &Map<String, Value>,
-    details: Option<&Map<String, Value>>,
-    key: &str,
-    others: &[&str],
-) -> Option<u64> {
+fn first(usage: &Map<String, Value>, details: Option<&Map<String, Value>>, key: &str, others: &[&str]) -> Option<u64> {
     let mut found = details.map_or(Some(None), |details| count(details, key))?.unwrap_or(0);
     for other in others {
         if found == 0 {
@@ -150,12 +151,30 @@ mod tests {
     #[test]
     fn totals_contain_their_parts_whatever_a_provider_counts() {
         for (usage, prompt, completion, cached, reasoning) in [
-            (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
-                    "completion_tokens_details": {"reasoning_tokens": 3}}), 10, 5, 0, 3),
-            (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 18,
-                    "completion_tokens_details": {"reasoning_tokens": 3}}), 10, 8, 0, 3),
+            (
+                json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+                    "completion_tokens_details": {"reasoning_tokens": 3}}),
+                10,
+                5,
+                0,
+                3,
+            ),
+            (
+                json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 18,
+                    "completion_tokens_details": {"reasoning_tokens": 3}}),
+                10,
+                8,
+                0,
+                3,
+            ),
             (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45}), 10, 35, 0, 30),
-            (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45, "prompt_audio_seconds": 3}), 40, 5, 0, 0),
+            (
+                json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45, "prompt_audio_seconds": 3}),
+                40,
+                5,
+                0,
+                0,
+            ),
             (json!({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 6}), 10, 5, 6, 0),
             (json!({"prompt_tokens": 10.0, "completion_tokens": null, "cached_tokens": 4}), 10, 0, 4, 0),
         ] {
@@ -205,7 +224,10 @@ mod tests {
         let usage = read_usage(own, Wire::OpenaiChat).unwrap();
         let cost = json!({"cost": 0.125}).as_object().unwrap().clone();
         let same = write_usage(&usage, Wire::OpenaiChat, &cost);
-        assert_eq!((&same["queue_time"], &same["cost"], &same["total_tokens"]), (&json!(0.1), &json!(0.125), &json!(4)));
+        assert_eq!(
+            (&same["queue_time"], &same["cost"], &same["total_tokens"]),
+            (&json!(0.1), &json!(0.125), &json!(4))
+        );
         let other = write_usage(&usage, Wire::OpenaiCompletions, &Map::new());
         assert_eq!((other.get("queue_time"), other.get("cost")), (None, None));
         assert_eq!(other["prompt_tokens_details"]["cached_tokens"], 0);

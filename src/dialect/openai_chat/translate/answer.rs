@@ -5,11 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    WIRE,
-    media::to_url,
-    reasoning::Details,
-};
+use super::{WIRE, media::to_url, reasoning::Details};
 use crate::{
     chat::{Answer, Choice, Citation, Finish, FinishReason, Media, MediaKind, MediaSource, PartKind, ToolCall},
     dialect::{Names, openai_common::write_usage},
@@ -176,7 +172,7 @@ pub fn write_citation(citation: &Citation, before: u64) -> Value {
     let mut members = Map::new();
     let place = |at: &Option<u64>| at.map_or(0, |at| at.saturating_add(before));
     members.insert("url".to_owned(), url.as_deref().unwrap_or_default().into());
-    members.insert("title".to_owned(), title.as_deref().or(url.as_deref()).unwrap_or_default().into());
+    members.insert("title".to_owned(), title.as_deref().unwrap_or_default().into());
     members.insert("start_index".to_owned(), place(start).into());
     members.insert("end_index".to_owned(), place(end).into());
     members.extend(cited.clone().map(|cited| ("content".to_owned(), cited.into())));

@@ -51,8 +51,16 @@ enum Kind {
     /// Which begins after so many characters of the answer.
     Text(u64),
     Refusal,
-    Reasoning { id: Option<String>, format: Option<ReasoningFormat>, entry: Option<(&'static str, u32, u64)> },
-    Call { id: String, index: u64, custom: bool },
+    Reasoning {
+        id: Option<String>,
+        format: Option<ReasoningFormat>,
+        entry: Option<(&'static str, u32, u64)>,
+    },
+    Call {
+        id: String,
+        index: u64,
+        custom: bool,
+    },
     Sound,
     /// Which has to be whole to be shown.
     Picture(Media),
@@ -214,9 +222,13 @@ impl Encoder {
                 let delta = if self.wishes.functions {
                     format!("\"function_call\":{{\"name\":{name},\"arguments\":\"\"}}")
                 } else if *custom {
-                    format!("\"tool_calls\":[{{\"index\":{index},\"id\":{id_text},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"\"}}}}]")
+                    format!(
+                        "\"tool_calls\":[{{\"index\":{index},\"id\":{id_text},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"\"}}}}]"
+                    )
                 } else {
-                    format!("\"tool_calls\":[{{\"index\":{index},\"id\":{id_text},\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]")
+                    format!(
+                        "\"tool_calls\":[{{\"index\":{index},\"id\":{id_text},\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]"
+                    )
                 };
                 self.write(choice, &delta, "null", out);
                 Kind::Call { id: id.clone(), index, custom: *custom }
@@ -290,10 +302,7 @@ impl Encoder {
         if let Kind::Picture(media) = kind
             && let Some(url) = to_url(&media)
         {
-            let delta = format!(
-                "\"images\":[{{\"type\":\"image_url\",\"image_url\":{{\"url\":{}}}}}]",
-                quote(&url)
-            );
+            let delta = format!("\"images\":[{{\"type\":\"image_url\",\"image_url\":{{\"url\":{}}}}}]", quote(&url));
             self.write(choice, &delta, "null", out);
         }
     }

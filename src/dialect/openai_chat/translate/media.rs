@@ -41,7 +41,10 @@ pub fn from_url(mut url: String, path: &str) -> Result<(Option<String>, MediaSou
     }
     let head = url.find(',').filter(|comma| url.get(..*comma).is_some_and(|head| head.ends_with(";base64")));
     let Some(comma) = head else {
-        return Err(Error::invalid(path, format!("{path} must be a URL or a base64 data URL (data:<type>;base64,...).")));
+        return Err(Error::invalid(
+            path,
+            format!("{path} must be a URL or a base64 data URL (data:<type>;base64,...)."),
+        ));
     };
     let mime = url.get(5..comma).and_then(|head| head.split(';').next()).filter(|mime| !mime.is_empty());
     let mime = mime.map(str::to_ascii_lowercase);

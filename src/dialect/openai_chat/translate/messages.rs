@@ -12,7 +12,9 @@ use super::{
     pieces,
 };
 use crate::{
-    chat::{Citation, Extra, MediaKind, MediaSource, Part, PartKind, ReasoningFormat, Role, ToolCall, ToolResult, Turn},
+    chat::{
+        Citation, Extra, MediaKind, MediaSource, Part, PartKind, ReasoningFormat, Role, ToolCall, ToolResult, Turn,
+    },
     dialect::openai_common::Members,
     error::{Error, Result},
 };

@@ -124,10 +124,28 @@ impl Out<'_> {
 impl Lane {
     fn take(&mut self, said: &mut Map<String, Value>, out: &mut Out<'_>) {
         self.thoughts(said, out);
+        // Gemini's mark on a whole message is one on its first call, or else a thought of its own.
+        let mut signature = said.get("extra_content").and_then(google_signature).map(str::to_owned);
+        if signature.is_some() {
+            said.shift_remove("extra_content");
+            said.shift_remove("thought_signature");
+        }
+        if said.get("tool_calls").is_none_or(Value::is_null)
+            && let Some(signature) = signature.take()
+        {
+            self.encrypted(None, Some(ReasoningFormat::Gemini), signature, out);
+        }
         match remove(said, "content") {
             Some(Value::String(text)) => self.text(text, out),
             Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, out)),
             _ => {}
+        }
+        if let Some(annotations) = remove(said, "annotations") {
+            let (citations, others) = citations(annotations);
+            citations.into_iter().for_each(|citation| self.cite(citation, out));
+            if !others.is_empty() {
+                said.insert("annotations".to_owned(), others.into());
+            }
         }
         if let Some(Value::String(text)) = remove(said, "refusal") {
             self.refusal(text, out);
@@ -137,13 +155,6 @@ impl Lane {
         }
         if let Some(Value::Array(images)) = remove(said, "images") {
             images.into_iter().for_each(|image| self.part(image, out));
-        }
-        if let Some(annotations) = remove(said, "annotations") {
-            let (citations, others) = citations(annotations);
-            citations.into_iter().for_each(|citation| self.cite(citation, out));
-            if !others.is_empty() {
-                said.insert("annotations".to_owned(), others.into());
-            }
         }
         if let Some(Value::Array(calls)) = remove(said, "tool_calls") {
             for call in calls {
@@ -157,14 +168,8 @@ impl Lane {
             let call = [index, ("function".to_owned(), Value::Object(function))];
             self.call(call.into_iter().collect(), out);
         }
-        if let Some(signature) = said.get("extra_content").and_then(google_signature) {
-            let signature = signature.to_owned();
-            said.shift_remove("extra_content");
-            said.shift_remove("thought_signature");
-            match self.calls.iter().find_map(|call| call.block) {
-                Some(block) => out.delta(block, Delta::Signature(signature)),
-                None => self.encrypted(None, Some(ReasoningFormat::Gemini), signature, out),
-            }
+        if let (Some(signature), Some(block)) = (signature, self.calls.iter().find_map(|call| call.block)) {
+            out.delta(block, Delta::Signature(signature));
         }
     }
 
@@ -376,13 +381,19 @@ impl Lane {
         let signature = piece.get("extra_content").and_then(google_signature).map(str::to_owned);
         let custom = piece.contains_key("custom");
         let function = remove(&mut piece, if custom { "custom" } else { "function" });
-        let mut function = function.and_then(|f| if let Value::Object(f) = f { Some(f) } else { None }).unwrap_or_default();
+        let mut function =
+            function.and_then(|f| if let Value::Object(f) = f { Some(f) } else { None }).unwrap_or_default();
         let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let arguments = remove(&mut function, if custom { "input" } else { "arguments" }).map(text_of).unwrap_or_default();
+        let arguments =
+            remove(&mut function, if custom { "input" } else { "arguments" }).map(text_of).unwrap_or_default();
 
         let same = |call: &Call| id.is_empty() || call.id.is_empty() || call.id == id || name.is_empty();
         let known = match (index, id.is_empty()) {
-            (Some(_), _) => self.calls.iter().rposition(|call| call.index == index).filter(|at| self.calls.get(*at).is_some_and(same)),
+            (Some(_), _) => self
+                .calls
+                .iter()
+                .rposition(|call| call.index == index)
+                .filter(|at| self.calls.get(*at).is_some_and(same)),
             (None, false) => self.calls.iter().rposition(|call| call.id == id),
             (None, true) => self.calls.len().checked_sub(1),
         };
@@ -498,14 +509,18 @@ pub fn citations(annotations: Value) -> (Vec<Citation>, Vec<Value>) {
     (found, others)
 }
 
+/// Routers give `0, 0` for a place that they do not know.
 fn citation_of(mut members: Map<String, Value>) -> Citation {
     let mut text = |key: &str| match remove(&mut members, key) {
-        Some(Value::String(text)) => Some(text),
+        Some(Value::String(text)) if !text.is_empty() => Some(text),
         _ => None,
     };
     let (url, title, cited) = (text("url"), text("title"), text("content"));
     let mut place = |key: &str| remove(&mut members, key).and_then(|place| place.as_u64());
-    let (start, end) = (place("start_index"), place("end_index"));
+    let (start, end) = match (place("start_index"), place("end_index")) {
+        (Some(0), Some(0)) => (None, None),
+        places => places,
+    };
     members.retain(|_, value| !value.is_null());
     Citation { url, title, cited, start, end, extra: Extra::of(WIRE, members) }
 }
@@ -514,11 +529,12 @@ fn citation_of(mut members: Map<String, Value>) -> Citation {
 pub fn sources(body: &Map<String, Value>) -> Vec<Citation> {
     let list = |key: &str| body.get(key).and_then(Value::as_array).filter(|items| !items.is_empty());
     if let Some(results) = list("search_results") {
-        let text = |result: &Value, key: &str| result.get(key)?.as_str().map(str::to_owned);
+        let text =
+            |result: &Value, key: &str| result.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let page = |result: &Value| Citation {
             url: text(result, "url"),
             title: text(result, "title"),
-            cited: text(result, "snippet").filter(|snippet| !snippet.is_empty()),
+            cited: text(result, "snippet"),
             ..Citation::default()
         };
         return results.iter().map(page).collect();

@@ -44,7 +44,9 @@ impl Detail {
         };
         let kind = entry.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let id = entry.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+        // Anybody's, as far as is known: nothing would be gained by telling that from no word at all.
         let format = entry.get("format").and_then(Value::as_str).map(ReasoningFormat::parse);
+        let format = format.filter(|format| *format != ReasoningFormat::Unknown);
         let index = entry.get("index").and_then(Value::as_u64);
         let said = match kind.as_str() {
             "reasoning.text" => Said::Text(text(&mut entry, "text"), text(&mut entry, "signature")),

@@ -5,33 +5,14 @@ use serde_json::{Map, Value};
 use super::{WIRE, messages::read_messages, parts::read_cache, thinking::read_thinking};
 use crate::{
     chat::{Extra, Format, Request, Tool, ToolChoice},
-    dialect::openai_common::{Members, kind, read_sampling},
+    dialect::openai_common::{Members, read_sampling, read_stop, take_owned},
     error::{Error, Result},
 };
-
-/// Members that the gateway itself has acted on: they ask nothing of a provider. (`plugins`, `transforms`
-/// and the like are refused before, unless they are empty.)
-const GATEWAY_OWNED: [&str; 12] = [
-    "stream_options",
-    "models",
-    "route",
-    "provider",
-    "plugins",
-    "transforms",
-    "preset",
-    "session_id",
-    "tags",
-    "trace",
-    "usage",
-    "debug",
-];
 
 /// Reads a request.
 pub fn decode_request(body: Value) -> Result<Request> {
     let mut body = Members::new(body, "")?;
-    for member in GATEWAY_OWNED {
-        body.take(member);
-    }
+    take_owned(&mut body);
     let messages = body.list("messages")?;
     let messages = body.needed("messages", messages)?;
     if messages.is_empty() {
@@ -65,27 +46,10 @@ pub fn decode_request(body: Value) -> Result<Request> {
     })
 }
 
-fn read_stop(body: &mut Members) -> Result<Vec<String>> {
-    match body.take("stop") {
-        None => Ok(Vec::new()),
-        Some(Value::String(word)) => Ok(vec![word]),
-        Some(Value::Array(words)) => words.into_iter().enumerate().map(|(n, word)| string(word, &format!("stop[{n}]"))).collect(),
-        Some(other) => Err(Error::invalid("stop", format!("stop must be a string or an array of strings, not {}.", kind(&other)))),
-    }
-}
-
 /// Text is always among them.
 fn read_modalities(body: &mut Members) -> Result<Vec<String>> {
-    let words = body.list("modalities")?.unwrap_or_default().into_iter().enumerate();
-    let words = words.map(|(n, word)| string(word, &format!("modalities[{n}]"))).collect::<Result<Vec<_>>>()?;
+    let words = body.strings("modalities")?;
     Ok(words.into_iter().filter(|word| word != "text").collect())
-}
-
-fn string(value: Value, path: &str) -> Result<String> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(Error::invalid(path, format!("{path} must be a string, not {}.", kind(&other)))),
-    }
 }
 
 fn read_tools(body: &mut Members) -> Result<Vec<Tool>> {
@@ -149,7 +113,10 @@ fn chosen(word: Value, path: &str) -> Result<ToolChoice> {
         Some("none") => Ok(ToolChoice::None),
         // `any` is Mistral's word.
         Some("required" | "any") => Ok(ToolChoice::Required),
-        _ => Err(Error::invalid(path, format!("{path} must be \"auto\", \"none\", \"required\" or an object that names a tool."))),
+        _ => Err(Error::invalid(
+            path,
+            format!("{path} must be \"auto\", \"none\", \"required\" or an object that names a tool."),
+        )),
     }
 }
 

@@ -74,7 +74,12 @@ impl<'t> Turns<'t> {
             let message = self.result(result, part, &path, &mut pictures)?;
             // What a format knows of a `tool` message belongs to it alone.
             let extra = if rest.is_empty() { turn.extra.clone() } else { crate::chat::Extra::default() };
-            self.push("tool", &Turn { extra, name: result.name.clone(), ..Turn::new(Role::User, Vec::new()) }, message, &path);
+            self.push(
+                "tool",
+                &Turn { extra, name: result.name.clone(), ..Turn::new(Role::User, Vec::new()) },
+                message,
+                &path,
+            );
         }
         if !pictures.is_empty() {
             self.messages.push(json!({ "role": "user", "content": pictures }));
@@ -300,9 +305,9 @@ impl<'t> Turns<'t> {
                 image.extend(media.detail.clone().map(|detail| ("detail".to_owned(), detail.into())));
                 Ok(json!({ "type": "image_url", "image_url": image }))
             }
-            (MediaKind::Audio, MediaSource::Base64(data), _) => {
-                Ok(json!({ "type": "input_audio", "input_audio": { "data": data, "format": sound_format(media, data) } }))
-            }
+            (MediaKind::Audio, MediaSource::Base64(data), _) => Ok(
+                json!({ "type": "input_audio", "input_audio": { "data": data, "format": sound_format(media, data) } }),
+            ),
             (MediaKind::Audio, _, Some(url)) if self.quirk("audio_url") => {
                 Ok(json!({ "type": "audio_url", "audio_url": { "url": url } }))
             }

@@ -35,13 +35,13 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
     let quirk = |name: &str| has(target, name);
     let mut losses = Losses::default();
     let mut body = Map::new();
-    let mut set = |body: &mut Map<String, Value>, name: &str, value: Option<Value>| {
+    let set = |body: &mut Map<String, Value>, name: &str, value: Option<Value>| {
         body.extend(value.map(|value| (name.to_owned(), value)));
     };
     set(&mut body, "model", Some(target.model.into()));
     set(&mut body, "messages", Some(Turns::new(target, &mut losses).write(turns)?));
     write_tools(tools, tool_choice.as_ref(), target, &mut body, &mut losses)?;
-    set(&mut body, "parallel_tool_calls", parallel_tool_calls.filter(|_| !tools.is_empty()).map(Value::from));
+    set(&mut body, "parallel_tool_calls", parallel_tool_calls.map(Value::from));
     write_format(format, &mut body)?;
     write_sampling(sampling, quirk, &mut body, &mut losses);
     set(&mut body, "logprobs", sampling.logprobs.map(Value::from));
@@ -152,7 +152,10 @@ fn write_tools(
             }
             Tool::Foreign(wire, tool) if *wire == WIRE => written.push(tool.clone()),
             Tool::Foreign(..) => {
-                return Err(Losses::refuse(path, "This provider has no tool of that kind; only functions can be called."));
+                return Err(Losses::refuse(
+                    path,
+                    "This provider has no tool of that kind; only functions can be called.",
+                ));
             }
         }
     }
