@@ -14,13 +14,10 @@ use crate::{
 
 /// Reads an error body; whatever it is, nothing of it is trusted.
 pub fn read_error(body: &[u8]) -> ProviderError {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value) => error_of(&value),
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            ProviderError { message: words(text.trim()), ..ProviderError::default() }
-        }
+    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+        return error_of(&value);
     }
+    ProviderError { message: words(String::from_utf8_lossy(body).trim()), ..ProviderError::default() }
 }
 
 /// The same, of a body or of an `error` member's envelope.

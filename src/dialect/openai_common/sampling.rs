@@ -2,7 +2,7 @@
 //! are for the gateway alone.
 //!
 //! `top_k`, `min_p` and `repetition_penalty` are not OpenAI's: OpenRouter and the servers of open models
-//! (vLLM, SGLang, llama.cpp, Together, Fireworks, DeepInfra) take them, and OpenAI, Groq, Mistral and
+//! (`vLLM`, `SGLang`, llama.cpp, Together, Fireworks, DeepInfra) take them, and OpenAI, Groq, Mistral and
 //! others answer 400. They are sent to a provider whose row has the quirk `open_sampling` (or
 //! `openrouter`), and are losses elsewhere. Mistral calls the seed `random_seed` (quirk of that name).
 

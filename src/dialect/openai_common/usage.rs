@@ -101,7 +101,7 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// Writes a usage object: the provider's own where it is of that format, with the gateway's cost in it.
-pub fn write_usage(usage: &Usage, wire: Wire, cost: &Map<String, Value>) -> Value {
+pub fn write_usage(usage: &Usage, wire: Wire, cost: Map<String, Value>) -> Value {
     let Usage { tokens, cache_write_1h: _, web_searches, provider_cost: _, native } = usage;
     let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
         tokens;
@@ -136,7 +136,7 @@ pub fn write_usage(usage: &Usage, wire: Wire, cost: &Map<String, Value>) -> Valu
     if *web_searches > 0 && !written.contains_key("server_tool_use_details") {
         written.insert("server_tool_use_details".to_owned(), json!({ "web_search_requests": web_searches }));
     }
-    written.extend(cost.iter().map(|(name, value)| (name.clone(), value.clone())));
+    written.extend(cost);
     Value::Object(written)
 }
 
@@ -223,12 +223,12 @@ mod tests {
         let own = json!({"prompt_tokens": 3, "completion_tokens": 1, "queue_time": 0.1, "cost": 9});
         let usage = read_usage(own, Wire::OpenaiChat).unwrap();
         let cost = json!({"cost": 0.125}).as_object().unwrap().clone();
-        let same = write_usage(&usage, Wire::OpenaiChat, &cost);
+        let same = write_usage(&usage, Wire::OpenaiChat, cost);
         assert_eq!(
             (&same["queue_time"], &same["cost"], &same["total_tokens"]),
             (&json!(0.1), &json!(0.125), &json!(4))
         );
-        let other = write_usage(&usage, Wire::OpenaiCompletions, &Map::new());
+        let other = write_usage(&usage, Wire::OpenaiCompletions, Map::new());
         assert_eq!((other.get("queue_time"), other.get("cost")), (None, None));
         assert_eq!(other["prompt_tokens_details"]["cached_tokens"], 0);
     }

@@ -101,7 +101,7 @@ impl Encoder {
             out.extend_from_slice(choice.as_bytes());
         }
         let mut closing = std::mem::take(&mut self.closing);
-        closing.extend(usage.map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, &cost))));
+        closing.extend(usage.map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, cost))));
         closing.extend(std::mem::take(&mut self.names.extra));
         if !closing.is_empty() {
             out.extend_from_slice(self.head.as_bytes());

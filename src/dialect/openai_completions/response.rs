@@ -81,7 +81,7 @@ pub fn encode_answer(answer: &Answer, names: &Names) -> Value {
     body.extend(service_tier.clone().map(|tier| ("service_tier".to_owned(), tier.into())));
     let choices = choices.iter().enumerate().map(|(n, choice)| write_choice(choice, n));
     body.insert("choices".to_owned(), Value::Array(choices.collect()));
-    body.extend(usage.as_ref().map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, &names.cost))));
+    body.extend(usage.as_ref().map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, names.cost.clone()))));
     for (name, value) in extra.own(WIRE).into_iter().flatten().chain(&names.extra) {
         body.insert(name.clone(), value.clone());
     }

@@ -75,6 +75,7 @@ impl Decoder {
         if !self.choices.is_empty() && self.choices.values().all(|said| said.finish.is_some()) {
             self.end(out);
         } else {
+            out.extend(self.choices.values().filter_map(|said| said.block).map(|block| Event::Close { block }));
             self.fail(ProviderError::default(), out);
         }
     }

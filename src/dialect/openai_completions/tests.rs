@@ -35,13 +35,17 @@ fn events(stream: &[u8], piece: usize) -> Vec<Event> {
 
 fn collected(events: &[Event]) -> Result<Answer, ProviderError> {
     let mut collector = Collector::default();
-    events.iter().for_each(|event| collector.push(event.clone()));
+    for event in events {
+        collector.push(event.clone());
+    }
     collector.finish()
 }
 
 fn written(events: &[Event]) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::new(names()), Vec::new());
-    events.iter().for_each(|event| encoder.push(event, &mut out));
+    for event in events {
+        encoder.push(event, &mut out);
+    }
     let usage = events.iter().rev().find_map(|event| if let Event::Usage(usage) = event { Some(usage) } else { None });
     encoder.end(usage, json!({ "cost": 0.5 }).as_object().unwrap().clone(), &mut out);
     out

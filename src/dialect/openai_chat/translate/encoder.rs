@@ -156,7 +156,7 @@ impl Encoder {
         }
         let mut closing = std::mem::take(&mut self.extra);
         closing.extend(self.tier.take().map(|tier| ("service_tier".to_owned(), tier.into())));
-        closing.extend(usage.map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, &cost))));
+        closing.extend(usage.map(|usage| ("usage".to_owned(), write_usage(usage, WIRE, cost))));
         closing.extend(std::mem::take(&mut self.names.extra));
         if !closing.is_empty() {
             out.extend_from_slice(self.head.as_bytes());

@@ -4,16 +4,19 @@
 //! assistant's message, the role `function`) become calls and results with ids of the gateway's.
 //! A mark for the cache on a whole message is one on its last part.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     WIRE,
+    citations::citations,
+    media::medium,
     parts::{read_cache, read_content},
-    pieces,
+    pieces::{Pieces, google_signature, text_of},
 };
 use crate::{
     chat::{
-        Citation, Extra, MediaKind, MediaSource, Part, PartKind, ReasoningFormat, Role, ToolCall, ToolResult, Turn,
+        Citation, Collector, Extra, Media, MediaKind, MediaSource, Part, PartKind, Reasoning, ReasoningFormat, Role,
+        ToolCall, ToolResult, Turn,
     },
     dialect::openai_common::Members,
     error::{Error, Result},
@@ -75,10 +78,10 @@ impl Reader {
 
     /// What an assistant's message holds beside its content: thoughts before it, the rest after.
     fn assistant(&mut self, content: Vec<Part>, message: &mut Members) -> Result<Vec<Part>> {
-        let mut parts = pieces::reasoning(message);
+        let mut parts = reasoning(message);
         parts.extend(content);
         if let Some(annotations) = message.take("annotations") {
-            let (citations, others) = pieces::citations(annotations);
+            let (citations, others) = citations(annotations);
             cite(&mut parts, citations);
             if !others.is_empty() {
                 message.put_back("annotations", others.into());
@@ -94,8 +97,8 @@ impl Reader {
             let id = audio.string("id")?;
             let source = MediaSource::Id(audio.needed("id", id)?);
             let transcript = audio.string("transcript")?;
-            let media = super::media::medium(MediaKind::Audio, None, source);
-            parts.push(Part::new(PartKind::Media(crate::chat::Media { transcript, ..media })));
+            let media = medium(MediaKind::Audio, None, source);
+            parts.push(Part::new(PartKind::Media(Media { transcript, ..media })));
         }
         for (n, call) in message.list("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
             let call = Members::new(call, format!("{}[{n}]", message.at("tool_calls")))?;
@@ -106,13 +109,13 @@ impl Reader {
             let name = call.needed("name", name)?;
             let id = self.next_id();
             self.waiting.push((name.clone(), id.clone()));
-            let arguments = call.take("arguments").map(pieces::text_of).unwrap_or_default();
+            let arguments = call.take("arguments").map(text_of).unwrap_or_default();
             parts.push(Part::new(PartKind::ToolCall(ToolCall { id, name, arguments, signature: None, custom: false })));
         }
-        if let Some(signature) = message.get("extra_content").and_then(pieces::google_signature).map(str::to_owned) {
+        if let Some(signature) = message.get("extra_content").and_then(google_signature).map(str::to_owned) {
             message.take("extra_content");
             message.take("thought_signature");
-            pieces::sign(&mut parts, signature);
+            sign(&mut parts, signature);
         }
         claim_signatures(&mut parts);
         Ok(parts)
@@ -127,9 +130,9 @@ impl Reader {
         let mut function = call.needed(inside, function)?;
         let name = function.string("name")?;
         let name = function.needed("name", name)?;
-        let arguments = function.take(input).map(pieces::text_of).unwrap_or_default();
+        let arguments = function.take(input).map(text_of).unwrap_or_default();
         let id = call.string("id")?.filter(|id| !id.is_empty()).unwrap_or_else(|| self.next_id());
-        let signature = call.get("extra_content").and_then(pieces::google_signature).map(str::to_owned);
+        let signature = call.get("extra_content").and_then(google_signature).map(str::to_owned);
         if signature.is_some() {
             call.take("extra_content");
         }
@@ -184,7 +187,48 @@ fn claim_signatures(parts: &mut Vec<Part>) {
         });
         match call {
             Some(call) => call.signature = Some(data),
-            None => parts.insert(0, pieces::encrypted(Some(id), data, ReasoningFormat::Gemini)),
+            None => parts.insert(0, encrypted(Some(id), data, ReasoningFormat::Gemini)),
         }
+    }
+}
+
+/// What an assistant's message in a request says of its thoughts.
+fn reasoning(message: &mut Members) -> Vec<Part> {
+    let keys = ["reasoning_details", "reasoning", "reasoning_content"];
+    // OpenRouter's setting of the same name is an object and no thought.
+    let mut said: Map<String, Value> =
+        keys.iter().filter_map(|key| Some(((*key).to_owned(), message.take(key)?))).collect();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    let (mut pieces, mut events, mut collector) = (Pieces::default(), Vec::new(), Collector::default());
+    pieces.take(0, &mut said, &mut events);
+    pieces.end(&mut events);
+    for event in events {
+        collector.push(event);
+    }
+    let answer = collector.finish().unwrap_or_default();
+    answer.choices.into_iter().flat_map(|choice| choice.parts).collect()
+}
+
+/// Encrypted thoughts.
+fn encrypted(id: Option<String>, data: String, format: ReasoningFormat) -> Part {
+    Part::new(PartKind::Reasoning(Reasoning {
+        id,
+        encrypted: Some(data),
+        format: Some(format),
+        ..Reasoning::default()
+    }))
+}
+
+/// Gemini's mark on a whole message: on its first call, or else a thought of its own.
+fn sign(parts: &mut Vec<Part>, signature: String) {
+    let call = parts.iter_mut().find_map(|part| match &mut part.kind {
+        PartKind::ToolCall(call) => Some(call),
+        _ => None,
+    });
+    match call {
+        Some(call) => call.signature = Some(signature),
+        None => parts.push(encrypted(None, signature, ReasoningFormat::Gemini)),
     }
 }

@@ -27,6 +27,7 @@
 //! | `max_completion_tokens`, `max_tokens_only`, `random_seed`, `no_stream_options` | as in `request.rs` beside this folder |
 
 mod answer;
+mod citations;
 mod encoder;
 mod media;
 mod messages;

@@ -44,8 +44,7 @@ fn read_part(item: Value, path: String) -> Result<Part> {
             PartKind::Refusal(item.needed("refusal", text)?)
         }
         "image_url" => PartKind::Media(located(&mut item, "image_url", MediaKind::Image)?),
-        "video_url" => PartKind::Media(located(&mut item, "video_url", MediaKind::Video)?),
-        "input_video" => PartKind::Media(located(&mut item, "video_url", MediaKind::Video)?),
+        "video_url" | "input_video" => PartKind::Media(located(&mut item, "video_url", MediaKind::Video)?),
         "audio_url" => PartKind::Media(located(&mut item, "audio_url", MediaKind::Audio)?),
         "file_url" => PartKind::Media(located(&mut item, "file_url", MediaKind::Document)?),
         "document_url" => {
@@ -82,7 +81,7 @@ fn located(item: &mut Members, key: &str, kind: MediaKind) -> Result<Media> {
         MediaKind::Image | MediaKind::Video | MediaKind::Audio => from_url(url, &at)?,
         MediaKind::Document => from_url_or_base64(url, &at)?,
     };
-    Ok(Media { detail, name, ..medium(kind, mime, source) })
+    Ok(Media { name, detail, ..medium(kind, mime, source) })
 }
 
 /// `{"input_audio": {"data", "format"}}`, or base64 or a URL alone (Mistral).

@@ -8,16 +8,11 @@ use serde_json::{Map, Value};
 
 use super::{
     WIRE,
+    citations::citations,
     media::{from_url, medium},
     reasoning::{Detail, Said},
 };
-use crate::{
-    chat::{
-        Block, Citation, Collector, Delta, Event, Extra, MediaKind, MediaSource, Part, PartKind, Reasoning,
-        ReasoningFormat,
-    },
-    dialect::openai_common::Members,
-};
+use crate::chat::{Block, Citation, Delta, Event, MediaKind, MediaSource, ReasoningFormat};
 
 /// Turns pieces of answers into events.
 #[derive(Debug, Default)]
@@ -137,12 +132,18 @@ impl Lane {
         }
         match remove(said, "content") {
             Some(Value::String(text)) => self.text(text, out),
-            Some(Value::Array(parts)) => parts.into_iter().for_each(|part| self.part(part, out)),
+            Some(Value::Array(parts)) => {
+                for part in parts {
+                    self.part(part, out);
+                }
+            }
             _ => {}
         }
         if let Some(annotations) = remove(said, "annotations") {
             let (citations, others) = citations(annotations);
-            citations.into_iter().for_each(|citation| self.cite(citation, out));
+            for citation in citations {
+                self.cite(citation, out);
+            }
             if !others.is_empty() {
                 said.insert("annotations".to_owned(), others.into());
             }
@@ -154,7 +155,9 @@ impl Lane {
             self.sound(sound, out);
         }
         if let Some(Value::Array(images)) = remove(said, "images") {
-            images.into_iter().for_each(|image| self.part(image, out));
+            for image in images {
+                self.part(image, out);
+            }
         }
         if let Some(Value::Array(calls)) = remove(said, "tool_calls") {
             for call in calls {
@@ -494,90 +497,4 @@ pub fn text_of(arguments: Value) -> String {
 /// `extra_content` of Google's compatible endpoint.
 pub fn google_signature(extra: &Value) -> Option<&str> {
     extra.get("google")?.get("thought_signature")?.as_str()
-}
-
-/// Citations among annotations, and the annotations that are none.
-pub fn citations(annotations: Value) -> (Vec<Citation>, Vec<Value>) {
-    let Value::Array(annotations) = annotations else { return (Vec::new(), Vec::new()) };
-    let (mut found, mut others) = (Vec::new(), Vec::new());
-    for mut annotation in annotations {
-        match annotation.get_mut("url_citation").map(Value::take) {
-            Some(Value::Object(citation)) => found.push(citation_of(citation)),
-            _ => others.push(annotation),
-        }
-    }
-    (found, others)
-}
-
-/// Routers give `0, 0` for a place that they do not know.
-fn citation_of(mut members: Map<String, Value>) -> Citation {
-    let mut text = |key: &str| match remove(&mut members, key) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text),
-        _ => None,
-    };
-    let (url, title, cited) = (text("url"), text("title"), text("content"));
-    let mut place = |key: &str| remove(&mut members, key).and_then(|place| place.as_u64());
-    let (start, end) = match (place("start_index"), place("end_index")) {
-        (Some(0), Some(0)) => (None, None),
-        places => places,
-    };
-    members.retain(|_, value| !value.is_null());
-    Citation { url, title, cited, start, end, extra: Extra::of(WIRE, members) }
-}
-
-/// Perplexity's `search_results`, or else its `citations`: pages that the whole answer rests on.
-pub fn sources(body: &Map<String, Value>) -> Vec<Citation> {
-    let list = |key: &str| body.get(key).and_then(Value::as_array).filter(|items| !items.is_empty());
-    if let Some(results) = list("search_results") {
-        let text =
-            |result: &Value, key: &str| result.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let page = |result: &Value| Citation {
-            url: text(result, "url"),
-            title: text(result, "title"),
-            cited: text(result, "snippet"),
-            ..Citation::default()
-        };
-        return results.iter().map(page).collect();
-    }
-    let urls = list("citations").into_iter().flatten().filter_map(Value::as_str);
-    urls.map(|url| Citation { url: Some(url.to_owned()), ..Citation::default() }).collect()
-}
-
-/// What an assistant's message in a request says of its thoughts.
-pub fn reasoning(message: &mut Members) -> Vec<Part> {
-    let keys = ["reasoning_details", "reasoning", "reasoning_content"];
-    // OpenRouter's setting of the same name is an object and no thought.
-    let mut said: Map<String, Value> =
-        keys.iter().filter_map(|key| Some(((*key).to_owned(), message.take(key)?))).collect();
-    if said.is_empty() {
-        return Vec::new();
-    }
-    let (mut pieces, mut events, mut collector) = (Pieces::default(), Vec::new(), Collector::default());
-    pieces.take(0, &mut said, &mut events);
-    pieces.end(&mut events);
-    events.into_iter().for_each(|event| collector.push(event));
-    let answer = collector.finish().unwrap_or_default();
-    answer.choices.into_iter().flat_map(|choice| choice.parts).collect()
-}
-
-/// Encrypted thoughts.
-pub fn encrypted(id: Option<String>, data: String, format: ReasoningFormat) -> Part {
-    Part::new(PartKind::Reasoning(Reasoning {
-        id,
-        encrypted: Some(data),
-        format: Some(format),
-        ..Reasoning::default()
-    }))
-}
-
-/// Gemini's mark on a whole message: on its first call, or else a thought of its own.
-pub fn sign(parts: &mut Vec<Part>, signature: String) {
-    let call = parts.iter_mut().find_map(|part| match &mut part.kind {
-        PartKind::ToolCall(call) => Some(call),
-        _ => None,
-    });
-    match call {
-        Some(call) => call.signature = Some(signature),
-        None => parts.push(encrypted(None, signature, ReasoningFormat::Gemini)),
-    }
 }

@@ -98,16 +98,16 @@ fn read_function(
 fn read_tool_choice(body: &mut Members) -> Result<Option<ToolChoice>> {
     let old = body.take("function_call").map(|choice| match choice {
         Value::Object(function) => named(Value::Object(function), "function_call"),
-        word => chosen(word, "function_call"),
+        word => chosen(&word, "function_call"),
     });
     match body.take("tool_choice") {
         None => old.transpose(),
         Some(Value::Object(choice)) => read_choice(choice).map(Some),
-        Some(word) => chosen(word, "tool_choice").map(Some),
+        Some(word) => chosen(&word, "tool_choice").map(Some),
     }
 }
 
-fn chosen(word: Value, path: &str) -> Result<ToolChoice> {
+fn chosen(word: &Value, path: &str) -> Result<ToolChoice> {
     match word.as_str() {
         Some("auto") => Ok(ToolChoice::Auto),
         Some("none") => Ok(ToolChoice::None),
@@ -133,7 +133,7 @@ fn read_choice(choice: Map<String, Value>) -> Result<ToolChoice> {
             let function = choice.get("function").cloned().unwrap_or_default();
             named(function, "tool_choice.function")
         }
-        "auto" | "none" | "required" | "any" => chosen(word.into(), "tool_choice.type"),
+        "auto" | "none" | "required" | "any" => chosen(&word.into(), "tool_choice.type"),
         "allowed_tools" => {
             let choice = Value::Object(choice);
             let inner = choice.get("allowed_tools").unwrap_or(&choice);

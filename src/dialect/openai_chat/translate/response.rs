@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use super::{
     WIRE,
-    pieces::{Pieces, remove, sources},
+    citations::sources,
+    pieces::{Pieces, remove},
 };
 use crate::{
-    chat::{Answer, Choice, Citation, Collector, Event, Extra, Finish, FinishReason, ProviderError, Usage},
+    chat::{Answer, Choice, Citation, Collector, Extra, Finish, FinishReason, ProviderError, Usage},
     dialect::openai_common::{error_of, finish_reason, read_usage},
 };
 
@@ -55,7 +56,9 @@ fn read_choice(choice: Value, pages: &[Citation]) -> Option<Choice> {
     pages.clone_into(&mut pieces.sources);
     pieces.take(0, &mut message, &mut events);
     pieces.end(&mut events);
-    events.into_iter().for_each(|event: Event| collector.push(event));
+    for event in events {
+        collector.push(event);
+    }
     let parts = collector.finish().ok()?.choices.pop().map(|choice| choice.parts).unwrap_or_default();
     let finish = take_finish(&mut choice);
     let logprobs = remove(&mut choice, "logprobs");

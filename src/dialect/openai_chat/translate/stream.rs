@@ -5,7 +5,7 @@
 //! with the finish reason, in every chunk (Perplexity), in the choice (Moonshot) or in `x_groq`.
 //!
 //! A stream has ended properly with `[DONE]`, or without it when every choice has a finish reason
-//! (Perplexity, SambaNova).
+//! (Perplexity, and servers behind Hugging Face's router).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use super::{
     WIRE,
-    pieces::{Pieces, remove, sources},
+    citations::sources,
+    pieces::{Pieces, remove},
     response::{take_finish, take_usage},
 };
 use crate::{
@@ -72,6 +73,7 @@ impl Decoder {
         if !self.choices.is_empty() && self.choices.values().all(Option::is_some) {
             self.end(out);
         } else {
+            self.pieces.end(out);
             self.fail(ProviderError::default(), out);
         }
     }

@@ -53,14 +53,18 @@ pub fn events(stream: &[u8], piece: usize) -> Vec<Event> {
 /// What they come to.
 pub fn collected(events: &[Event]) -> Result<Answer, ProviderError> {
     let mut collector = Collector::default();
-    events.iter().for_each(|event| collector.push(event.clone()));
+    for event in events {
+        collector.push(event.clone());
+    }
     collector.finish()
 }
 
 /// The stream that a client gets of these events.
 pub fn written(events: &[Event], names: Names) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::new(names), Vec::new());
-    events.iter().for_each(|event| encoder.push(event, &mut out));
+    for event in events {
+        encoder.push(event, &mut out);
+    }
     let usage = events.iter().rev().find_map(|event| if let Event::Usage(usage) = event { Some(usage) } else { None });
     let cost = json!({ "cost": 0.5 }).as_object().unwrap().clone();
     encoder.end(usage, cost, &mut out);

@@ -163,7 +163,7 @@ impl<'t> Turns<'t> {
         let nothing = content.is_empty() && (refusal.is_some() || !calls.is_empty() || message.contains_key("audio"));
         let content = if nothing { Value::Null } else { self.content(&content, path)? };
         message.insert("content".to_owned(), content);
-        self.thoughts(thoughts, details, &mut message);
+        self.thoughts(&thoughts, details, &mut message);
         message.extend(refusal.map(|text| ("refusal".to_owned(), text.into())));
         message.extend((!images.is_empty()).then(|| ("images".to_owned(), images.into())));
         message.extend((!calls.is_empty()).then(|| ("tool_calls".to_owned(), calls.into())));
@@ -192,7 +192,7 @@ impl<'t> Turns<'t> {
         }
     }
 
-    fn thoughts(&self, thoughts: String, details: Details, message: &mut Map<String, Value>) {
+    fn thoughts(&self, thoughts: &str, details: Details, message: &mut Map<String, Value>) {
         let details = details.list();
         if !details.is_empty() {
             message.insert("reasoning_details".to_owned(), details.into());
@@ -200,7 +200,7 @@ impl<'t> Turns<'t> {
         if !thoughts.is_empty() {
             for (quirk, name) in [("reasoning_content", "reasoning_content"), ("reasoning_text", "reasoning")] {
                 if self.quirk(quirk) {
-                    message.insert(name.to_owned(), thoughts.clone().into());
+                    message.insert(name.to_owned(), thoughts.into());
                 }
             }
         }
@@ -340,7 +340,7 @@ impl<'t> Turns<'t> {
                 file.extend(media.name.clone().map(|name| ("filename".to_owned(), name.into())));
                 Ok(json!({ "type": "file", "file": file }))
             }
-            (MediaKind::Image, _, None) | (MediaKind::Document, _, None) => {
+            (MediaKind::Image | MediaKind::Document, _, None) => {
                 refused("This provider cannot read what was uploaded elsewhere.")
             }
         }

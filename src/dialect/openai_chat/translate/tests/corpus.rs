@@ -186,9 +186,8 @@ pub fn meaning(body: Value) -> Value {
         reasoning["enabled"] = switch;
     }
     if let Some(Value::Object(mut switch)) = body.shift_remove("thinking") {
-        match switch.shift_remove("type").as_ref().and_then(Value::as_str) {
-            Some(word) => reasoning["enabled"] = json!(word == "enabled"),
-            None => {}
+        if let Some(word) = switch.shift_remove("type") {
+            reasoning["enabled"] = json!(word == "enabled");
         }
         for (key, value) in switch {
             reasoning[&key] = value;

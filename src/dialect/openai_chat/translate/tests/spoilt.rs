@@ -86,7 +86,9 @@ fn recorded_bodies_with_anything_spoilt_do_no_harm() {
                 if let Some(text) = &record.text {
                     let mut chunks: Vec<_> = super::chunks(text.as_bytes()).into_iter().take(9).collect();
                     let which = at % chunks.len().max(1);
-                    chunks.get_mut(which).map(|chunk| spoil(chunk, &mut at.clone(), put.as_ref()));
+                    if let Some(chunk) = chunks.get_mut(which) {
+                        spoil(chunk, &mut at.clone(), put.as_ref());
+                    }
                     try_stream(&chunks);
                 }
             }
