@@ -21,9 +21,9 @@ mod fields;
 pub mod gemini;
 pub mod ollama_chat;
 pub mod openai_chat;
-pub mod openai_responses;
 mod openai_common;
 pub mod openai_completions;
+pub mod openai_responses;
 #[cfg(test)]
 pub mod testing;
 
