@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::terms;
+use super::{credits, ledger, terms};
 use crate::{
     auth::KeyRecord,
     budget::{AccountKind, AccountRef, Meter, Period, Unit, book, meter::FOR_EVER},
@@ -29,26 +29,35 @@ pub(super) fn read(sql: &dyn Sql, record: &KeyRecord, include_byok: bool, now: M
         .iter()
         .filter(|meter| meter.terms.hard && meter.terms.model.is_none())
         .min_by_key(|meter| remaining(meter, now))
-        .map(|meter| row(meter, include_byok, now));
-    Ok((meters.iter().map(|meter| row(meter, include_byok, now)).collect(), json!(effective)))
+        .map(|meter| row(sql, meter, include_byok, now))
+        .transpose()?;
+    let rows: Result<_> = meters.iter().map(|meter| row(sql, meter, include_byok, now)).collect();
+    Ok((rows?, json!(effective)))
 }
 
 fn remaining(meter: &Meter, now: Millis) -> i64 {
     meter.terms.limit_at(now) - meter.spent
 }
 
-fn row(meter: &Meter, include_byok: bool, now: Millis) -> Value {
+fn row(sql: &dyn Sql, meter: &Meter, include_byok: bool, now: Millis) -> Result<Value> {
+    let (mut limit, mut spent) = (meter.terms.limit_at(now), meter.spent);
     let scope = match meter.terms.account.kind {
+        AccountKind::Organization if meter.terms.name == credits::METER => {
+            // The meter's own figures are such that what is free is the balance; people know the ledger's.
+            let standing = ledger::standing(sql)?;
+            (limit, spent) = (standing.credits.0, standing.usage().0);
+            "credits"
+        }
         AccountKind::Key if meter.terms.name == super::key_limits::LIMIT => "key_limit",
         AccountKind::Key => "api_key",
         kind => kind.name(),
     };
     let reset = (meter.terms.period != Period::Lifetime).then(|| terms::interval_name(meter.terms.period));
     let resets_at = Some(meter.until).filter(|until| now < *until && *until != FOR_EVER);
-    json!({
+    Ok(json!({
         "scope": scope,
-        "limit_usd": NanoUsd(meter.terms.limit_at(now)).to_json(),
-        "spend_usd": NanoUsd(meter.spent).to_json(),
+        "limit_usd": NanoUsd(limit).to_json(),
+        "spend_usd": NanoUsd(spent).to_json(),
         "remaining_usd": NanoUsd(remaining(meter, now)).to_json(),
         "reset_interval": reset,
         "resets_at": resets_at.map(Millis::iso),
@@ -57,5 +66,5 @@ fn row(meter: &Meter, include_byok: bool, now: Millis) -> Value {
         "include_byok": include_byok && scope == "key_limit",
         "hard": meter.terms.hard,
         "model": meter.terms.model,
-    })
+    }))
 }

@@ -296,6 +296,17 @@ fn a_key_is_told_of_every_budget_that_it_is_under() {
         })
     );
     assert_eq!(account.get(&format!("/budgets/{}", effective["budget_id"].as_str().unwrap()))["limit_usd"], 1.5);
+    // The balance, in the ledger's figures.
+    account.ask("POST", "/credits", json!({ "amount": 3, "reason": "r" })).unwrap();
+    account.ask("POST", "/credits", json!({ "amount": -1, "reason": "r", "type": "refund" })).unwrap();
+    let own = account.own(&hash);
+    let credits = own["budgets"].as_array().unwrap().iter().find(|row| row["scope"] == "credits").unwrap();
+    assert_eq!(
+        some(credits, &["limit_usd", "spend_usd", "remaining_usd", "hard"]),
+        json!({
+            "limit_usd": 2.0, "spend_usd": 0.0, "remaining_usd": 2.0, "hard": false,
+        })
+    );
 }
 
 #[test]
