@@ -176,17 +176,24 @@ pub(super) fn text(object: &Object<'_>, key: &str) -> Option<String> {
 /// fractional, not numbers, or far too many.
 pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
     let object = value.object()?;
-    let prompt = count(&object, "prompt_tokens")??;
+    let mut prompt = count(&object, "prompt_tokens")??;
     let mut completion = count(&object, "completion_tokens")?.unwrap_or(0);
     let details = |key: &str| object.get(key).and_then(Value::object);
     let of = |details: &Option<Object<'_>>, key: &str| {
         details.as_ref().map_or(Some(0), |d| Some(count(d, key)?.unwrap_or(0)))
     };
     let (sent, answered) = (details("prompt_tokens_details"), details("completion_tokens_details"));
-    let reasoning = of(&answered, "reasoning_tokens")?;
-    // Some providers (xAI) count reasoning beside the completion tokens, not among them; the total tells.
-    if reasoning > 0 && count(&object, "total_tokens")? == Some(prompt + completion + reasoning) {
-        completion += reasoning;
+    let mut reasoning = of(&answered, "reasoning_tokens")?;
+    let mut prompt_audio = of(&sent, "audio_tokens")?;
+    // Some count what they also bill beside the two, and only the total tells: xAI reasoning, Google's
+    // compatible endpoint thoughts (of which it says nothing else), Mistral the tokens of a sound.
+    let beside = count(&object, "total_tokens")?.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
+    if beside > 0 && object.get("prompt_audio_seconds").is_some() {
+        prompt += beside;
+        prompt_audio = prompt_audio.max(beside);
+    } else if beside > 0 && (reasoning == 0 || reasoning == beside) {
+        completion += beside;
+        reasoning = beside;
     }
     let cached = match of(&sent, "cached_tokens")? {
         0 => count(&object, "prompt_cache_hit_tokens")?.unwrap_or(0),
@@ -198,7 +205,7 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
             completion,
             cached,
             cache_write: of(&sent, "cache_write_tokens")?,
-            prompt_audio: of(&sent, "audio_tokens")?,
+            prompt_audio,
             reasoning,
             completion_audio: of(&answered, "audio_tokens")?,
             completion_image: of(&answered, "image_tokens")?,
@@ -367,6 +374,8 @@ pub(super) mod tests {
                 0,
                 3,
             ),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45}"#, 10, 35, 0, 30),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45,"prompt_audio_seconds":3}"#, 40, 5, 0, 0),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6}"#, 10, 5, 6, 0),
             (r#"{"prompt_tokens":10.0,"completion_tokens":null,"prompt_tokens_details":null}"#, 10, 0, 0, 0),
         ] {
