@@ -594,12 +594,25 @@ impl Gateway {
                 return Err(admission::unpriced(&names()));
             }
         }
-        let endpoints = || targets.iter().filter_map(|t| Some((&t.model.model, t.endpoint()?)));
-        let bounds = admission::bounds(&self.calibration, call, endpoints());
-        let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
-        let models: Vec<&str> = endpoints().map(|(model, _)| &*model.id).collect();
-        let policy = Rc::clone(self.known.holder.policy());
-        let range = admission::range(&prices, &policy, bounds, call.choices);
+        let named: Vec<_> = targets.iter().map(|target| Rc::clone(&target.model)).collect();
+        let models: Vec<&str> = named.iter().map(|known| &*known.model.id).collect();
+        let policy = Rc::clone(holder.policy());
+        let left = holder.left(meters, &models, now);
+        let needs = |targets: &[Target]| {
+            let endpoints = || targets.iter().filter_map(|t| Some((&t.model.model, t.endpoint()?)));
+            let bounds = admission::bounds(&self.calibration, call, endpoints());
+            let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
+            (admission::range(&prices, &policy, bounds, call.choices), bounds, prices)
+        };
+        let (mut range, mut bounds, mut prices) = needs(targets);
+        if range.floor.usd > left {
+            // What is left does not cover the dearest of them: the others may do.
+            let covered = |target: &Target| needs(std::slice::from_ref(target)).0.floor.usd <= left;
+            if targets.iter().any(covered) {
+                targets.retain(covered);
+                (range, bounds, prices) = needs(targets);
+            }
+        }
         let org = &principal.key().org;
         let unreachable = self.known.unreachable(org, now).map(str::to_owned);
         let holder = &mut self.known.holder;

@@ -297,6 +297,17 @@ impl Holder {
         Standing::Known(known.flat_map(|(_, known)| known.meters.iter().copied()).collect())
     }
 
+    /// Nano-dollars that any of these meters can still give to one request for these models, as far as is
+    /// known here: what is free, and what was handed out to this isolate and is not in use.
+    pub fn left(&self, meters: &[MeterId], models: &[&str], now: Millis) -> i64 {
+        let held = meters.iter().filter_map(|id| self.meters.get(id));
+        held.filter(|held| held.view.hard && held.view.unit == Unit::Usd && held.is_current(now))
+            .filter(|held| held.view.model.as_deref().is_none_or(|model| models.contains(&model)))
+            .map(|held| held.view.free().max(0).saturating_add(held.slice.free().max(0)))
+            .min()
+            .unwrap_or(i64::MAX)
+    }
+
     /// Whether an account is known to be stopped.
     pub fn is_stopped(&self, account: &AccountRef) -> bool {
         self.accounts.get(account).is_some_and(|known| known.stopped)

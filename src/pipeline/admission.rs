@@ -212,7 +212,12 @@ pub(super) fn refused(view: &MeterView, range: Range, now: Millis) -> Error {
         None if view.until < crate::budget::meter::FOR_EVER => "Whoever manages the gateway can raise it.".to_owned(),
         None => "It does not reset; whoever manages the gateway can raise it.".to_owned(),
     };
-    let why = if view.held > 0 && left > 0 { " and the rest is set aside for requests that are running" } else { "" };
+    // What is held would do if it came back.
+    let why = if view.held > 0 && left >= range.floor.of(view.unit) {
+        " and the rest is set aside for requests that are running"
+    } else {
+        ""
+    };
     let (limit, spent, need) = (amount(view.limit), amount(view.spent), amount(need));
     let (code, message) = match view.name.as_str() {
         // Its limit is such that what is free is the balance: nobody's figure.

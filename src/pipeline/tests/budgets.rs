@@ -61,10 +61,10 @@ fn a_hard_budget_refuses_what_it_does_not_cover_and_counts_what_was_used() {
     assert_eq!(got.code(), (402, "key_limit_reached".to_owned()));
     let metadata = &got.error()["metadata"];
     assert_eq!(metadata["error_type"], "payment_required");
-    assert_eq!((&metadata["limit_usd"], &metadata["remaining_usd"]), (&json!(0.001), &json!(0.00058)));
+    assert_eq!((&metadata["limit_usd"], &metadata["remaining_usd"]), (&json!(0.001), &json!(0.00002)));
     assert_eq!((&metadata["account"]["kind"], &metadata["resets_at"]), (&json!("key"), &Value::Null));
-    assert_eq!(served, 3, "the fourth might have cost more than what is left");
-    assert_eq!(world.sent.len(), 3);
+    assert_eq!(served, 7, "what the dearest endpoint would take is not asked for once only cheaper ones fit");
+    assert_eq!(world.sent.len(), 7);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_key_that_moves_is_charged_where_it_is_from_then_on() {
 fn end_users_get_the_budget_that_all_of_them_have() {
     let mut world = world(answers(3));
     let all = AccountRef::default_of(AccountKind::User);
-    world.define(&Terms::budget(all, "usd/daily", Unit::Usd, Period::Daily, 600_000));
+    world.define(&Terms::budget(all, "usd/daily", Unit::Usd, Period::Daily, 200_000));
     assert_eq!(world.ask(&body(json!({ "user": "ann", "max_tokens": 10 }))).status, 200);
     world.settle_down();
     let got = world.ask(&body(json!({ "user": "ann", "max_tokens": 10 })));
@@ -383,11 +383,11 @@ fn prepaid_credits_are_spent_and_no_more_than_they_are() {
         served += 1;
         world.settle_down();
     }
-    assert_eq!(served, 3);
+    assert_eq!(served, 7);
     let credits = world.manage("GET", "/credits", Value::Null)["data"].clone();
     assert_eq!(
         (&credits["total_credits"], &credits["total_usage"], &credits["held"]),
-        (&json!(0.001), &json!(0.00042), &json!(0.0))
+        (&json!(0.001), &json!(0.00098), &json!(0.0))
     );
     let check = world.manage("GET", "/ledger/check", Value::Null);
     assert_eq!(check["data"]["balanced"], true, "{check}");
