@@ -25,14 +25,14 @@ pub(super) fn read(sql: &dyn Sql, record: &KeyRecord, include_byok: bool, now: M
         meters.extend(book::of_account(sql, &account, now)?);
     }
     meters.retain(|meter| meter.terms.unit == Unit::Usd);
+    let rows = meters.iter().map(|meter| row(sql, meter, include_byok, now)).collect::<Result<Vec<Value>>>()?;
     let effective = meters
         .iter()
-        .filter(|meter| meter.terms.hard && meter.terms.model.is_none())
-        .min_by_key(|meter| remaining(meter, now))
-        .map(|meter| row(sql, meter, include_byok, now))
-        .transpose()?;
-    let rows: Result<_> = meters.iter().map(|meter| row(sql, meter, include_byok, now)).collect();
-    Ok((rows?, json!(effective)))
+        .zip(&rows)
+        .filter(|(meter, _)| meter.terms.hard && meter.terms.model.is_none())
+        .min_by_key(|(meter, _)| remaining(meter, now))
+        .map_or(Value::Null, |(_, row)| row.clone());
+    Ok((rows, effective))
 }
 
 fn remaining(meter: &Meter, now: Millis) -> i64 {

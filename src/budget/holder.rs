@@ -3,8 +3,9 @@
 //!
 //! A request that finds its share in the slices asks nobody. One that does not asks the account, under
 //! a ticket: what it lacks is earmarked, so that requests which ask at the same time do not take the
-//! answer from each other, and who asked first is served first. Slices follow the traffic of the last seconds, shrink with what is left of
-//! the budget (the account sees to that), and go back when the traffic ends.
+//! answer from each other, and who asked first is served first. Slices follow the traffic of the last
+//! seconds, shrink with what is left of the budget (the account sees to that), and go back when the
+//! traffic ends.
 
 use std::{collections::HashMap, rc::Rc};
 

@@ -142,8 +142,9 @@ impl Collector {
     pub fn push(&mut self, event: Event) {
         match event {
             Event::Start { id, model, created } => {
-                let Answer { id: its, model: of, created: at, .. } = &mut self.answer;
-                (*its, *of, *at) = (id, model, created);
+                self.answer.id = id;
+                self.answer.model = model;
+                self.answer.created = created;
             }
             Event::Open { block, choice, kind } => {
                 self.choice(choice);
