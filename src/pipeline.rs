@@ -28,7 +28,10 @@ use crate::{
     },
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     chat::ProviderError,
-    dialect::openai_chat::{self, Call, Finish, Relay, ResponseFacts, StreamEnd},
+    dialect::{
+        openai_chat::{self, Call, Relay},
+        passing::{Finish, ResponseFacts, StreamEnd},
+    },
     error::{Error, ErrorKind, Result},
     framing::edit::{Edit, apply},
     idempotency::{self, Claim, Claimed, Finished, Kept, MAX_ANSWER, Wanted},

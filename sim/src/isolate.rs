@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use serde_json::{Value, json};
 use sluice::{
     budget::Unit,
-    dialect::openai_chat::StreamEnd,
+    dialect::passing::StreamEnd,
     framing::edit::apply,
     known::Ask,
     metering::{CommitReply, CommitRequest, UsageEvent},

@@ -24,6 +24,7 @@ pub mod openai_chat;
 mod openai_common;
 pub mod openai_completions;
 pub mod openai_responses;
+pub mod passing;
 #[cfg(test)]
 pub mod testing;
 

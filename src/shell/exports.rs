@@ -20,7 +20,7 @@ use worker::console_error;
 
 use crate::{
     admin,
-    dialect::openai_chat::StreamEnd,
+    dialect::passing::StreamEnd,
     error::{Error, ErrorKind},
     framing::edit::{Edit, apply_to},
     known::Ask,

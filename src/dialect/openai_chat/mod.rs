@@ -12,5 +12,5 @@ pub mod translate;
 
 pub use error::read_error;
 pub use request::{Call, outbound_edits, parse};
-pub use response::{Answer, Finish, ResponseFacts, Usage, read_answer};
-pub use stream::{Relay, StreamEnd};
+pub use response::read_answer;
+pub use stream::Relay;

@@ -5,12 +5,11 @@ use std::{borrow::Cow, fmt::Write};
 use serde_json::{Value as Tree, json};
 
 use super::error::from_value;
-use std::rc::Rc;
-
 use crate::{
-    budget::{Policy, estimate::estimate_tokens},
-    catalog::{CostBreakdown, Pricing, Tokens},
+    budget::estimate::estimate_tokens,
+    catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
+    dialect::passing::{Answer, Finish, ResponseFacts, Usage},
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value, quote, scan_object},
@@ -22,81 +21,17 @@ use crate::{
 /// JavaScript and SQLite's sums hold exactly.
 const MAX_TOKENS: u64 = 100_000_000;
 
-/// How the gateway names an answer to its client.
-#[derive(Clone, Debug)]
-pub struct Finish {
-    /// The generation id: `id` of the answer.
-    pub id: String,
-    /// The model that served.
-    pub model: String,
-    /// The provider that served, by its display name.
-    pub provider: String,
-    /// The prices in force; `None` where there are none.
-    pub pricing: Option<Pricing>,
-    /// What is charged on top of them.
-    pub policy: Rc<Policy>,
-    /// What the prompt may have been, in tokens, if the provider does not say.
-    pub estimated_prompt: u64,
-    /// When the request came, in Unix seconds: `created`, where the provider does not say.
-    pub created: i64,
-    /// The routing story as JSON, where the client asked for it: `openrouter_metadata`.
-    pub metadata: Option<String>,
-}
-
-impl Finish {
-    /// What so many tokens cost the client.
-    pub(super) fn cost(&self, tokens: &Tokens) -> Option<CostBreakdown> {
-        let cost = self.pricing.as_ref()?.cost(tokens);
-        Some(CostBreakdown { total: self.policy.charge(cost.total), ..cost })
+/// Sets the names in an answer or a chunk of one.
+pub(super) fn name(finish: &Finish, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
+    changed.set("id", quote(&finish.id));
+    let (model, provider) = (quote(&finish.model), quote(&finish.provider));
+    if object.get("provider").is_none() && object.get("model").is_some() {
+        // Beside the model: what stands before the choices is the same in every chunk.
+        changed.set("model", format!("{model},\"provider\":{provider}"));
+    } else {
+        changed.set("model", model);
+        changed.set("provider", provider);
     }
-
-    /// Sets the names in an answer or a chunk of one.
-    pub(super) fn name(&self, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
-        changed.set("id", quote(&self.id));
-        let (model, provider) = (quote(&self.model), quote(&self.provider));
-        if object.get("provider").is_none() && object.get("model").is_some() {
-            // Beside the model: what stands before the choices is the same in every chunk.
-            changed.set("model", format!("{model},\"provider\":{provider}"));
-        } else {
-            changed.set("model", model);
-            changed.set("provider", provider);
-        }
-    }
-}
-
-/// What was used.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// In the provider's tokens.
-    pub tokens: Tokens,
-    /// Not from the provider, which said nothing usable: derived from bytes.
-    pub estimated: bool,
-    /// What the provider itself says it charges, in USD.
-    pub provider_cost: Option<f64>,
-}
-
-/// What an answer says of itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResponseFacts {
-    /// The provider's id of it.
-    pub upstream_id: Option<String>,
-    /// Why it ended.
-    pub finish_reason: Option<String>,
-    /// What was used.
-    pub usage: Usage,
-    /// The tier that served.
-    pub service_tier: Option<String>,
-}
-
-/// An answer, read.
-#[derive(Debug)]
-pub struct Answer {
-    /// What it says of itself.
-    pub facts: ResponseFacts,
-    /// Its cost.
-    pub cost: Option<CostBreakdown>,
-    /// What to change in it for the client.
-    pub edits: Vec<Edit>,
 }
 
 /// Reads a body that came with status 200.
@@ -138,7 +73,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     let cost = finish.cost(&facts.usage.tokens);
 
     let mut changed = ObjectEdits::new(&object);
-    finish.name(&object, &mut changed);
+    name(finish, &object, &mut changed);
     // What OpenRouter's SDKs insist on and some providers leave out.
     let expected = [
         ("object", "\"chat.completion\"".to_owned()),
@@ -288,6 +223,8 @@ fn cost_details(cost: &CostBreakdown) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::framing::edit::apply;
 

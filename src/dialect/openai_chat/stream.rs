@@ -13,11 +13,12 @@
 
 use memchr::memmem;
 
-use super::response::{Finish, ResponseFacts, Usage, error_inside, read_usage, text, usage_edits, usage_json};
+use super::response::{error_inside, name, read_usage, text, usage_edits, usage_json};
 use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
+    dialect::passing::{Finish, ResponseFacts, StreamEnd, Usage, broken},
     framing::{
         edit::{Edit, ObjectEdits, apply, apply_to},
         json::{Kind, Object, Value, quote, scan_object},
@@ -91,23 +92,6 @@ fn absent_or_null(text: &[u8], name: &[u8], null: &[u8]) -> bool {
         let after = text.get(at + name.len()..).unwrap_or_default().trim_ascii_start();
         after.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(null))
     })
-}
-
-/// How a stream ended, as seen from outside of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// The provider closed it.
-    Closed,
-    /// The connection broke.
-    Broken,
-    /// Nothing came for too long, or it took too long in all.
-    TimedOut,
-    /// The client has gone.
-    ClientGone,
-    /// The gateway ended it: a budget does not cover more of it.
-    OutOfBudget,
-    /// The gateway ended it: whoever manages it stopped whom it is charged to.
-    Stopped,
 }
 
 impl Relay {
@@ -262,7 +246,7 @@ impl Relay {
             return Some(edits);
         }
         let mut changed = ObjectEdits::new(object);
-        self.finish.name(object, &mut changed);
+        name(&self.finish, object, &mut changed);
         if usage.is_some() {
             changed.cut(|key| key == "usage");
         }
@@ -374,7 +358,7 @@ impl Relay {
         let own = self.closing.as_deref().and_then(|bytes| Some((bytes, scan_object(bytes).ok()?)));
         if let Some((bytes, object)) = own {
             let mut changed = ObjectEdits::new(&object);
-            self.finish.name(&object, &mut changed);
+            name(&self.finish, &object, &mut changed);
             let mut edits = Vec::new();
             match object.get("usage").filter(|_| !self.facts.usage.estimated).and_then(Value::object) {
                 Some(usage) => edits.extend(usage_edits(&usage, &self.facts.usage.tokens, cost)),
@@ -404,18 +388,8 @@ impl Relay {
 
 /// The event that ends a broken stream, in OpenRouter's shape.
 fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
-    let facts = error.kind(cause.verdict().kind).facts();
-    let what = match cause {
-        Cause::Timeout => "sent nothing for too long",
-        Cause::Connection => "closed the connection before the answer was complete",
-        Cause::Malformed => "sent something that is not part of an answer",
-        Cause::Stopped => "was told to stop by whoever manages the gateway",
-        Cause::Status(_) | Cause::ErrorInBody(_) => "failed",
-    };
-    let message = match &error.message {
-        Some(words) => format!("{} {what} in mid-stream: {words}", finish.provider),
-        None => format!("{} {what}; what was received so far is incomplete.", finish.provider),
-    };
+    let failure = broken(&finish.provider, cause, error);
+    let facts = failure.kind.facts();
     let mut event = serde_json::json!({
         "id": finish.id,
         "object": "chat.completion.chunk",
@@ -424,7 +398,7 @@ fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Opti
         "provider": finish.provider,
         "error": {
             "code": facts.status,
-            "message": message,
+            "message": failure.message,
             "type": facts.openai_type,
             "metadata": { "error_type": facts.error_type, "provider_name": finish.provider, "provider_code": error.code },
         },
