@@ -29,7 +29,8 @@ use crate::{
     catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
     chat::ProviderError,
     dialect::{
-        openai_chat::{self, Call, Relay},
+        call::Call,
+        openai_chat::{self, Relay},
         passing::{Finish, ResponseFacts, StreamEnd},
     },
     error::{Error, ErrorKind, Result},

@@ -16,6 +16,7 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+pub mod call;
 pub mod cohere_chat;
 mod fields;
 pub mod gemini;
