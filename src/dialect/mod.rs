@@ -25,6 +25,7 @@ mod openai_common;
 pub mod openai_completions;
 pub mod openai_responses;
 pub mod passing;
+mod shape;
 #[cfg(test)]
 pub mod testing;
 

@@ -1,24 +1,18 @@
 //! A chat request: what the gateway reads of it, and how it is changed for a provider.
 
-use std::borrow::Cow;
-
 use memchr::memmem;
 
 use crate::{
     budget::estimate::Weight,
     catalog::{Endpoint, Provider},
-    error::{Error, ErrorKind, Result},
+    dialect::shape::{Shape, check, invalid_json, models, tags, text},
+    error::{Error, Result},
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Part, Value, Watch, quote, scan_object_watching},
     },
     routing::preferences::Preferences,
 };
-
-/// Most models a request may name.
-const MAX_MODELS: usize = 10;
-/// Most words a request may be tagged with.
-const MAX_TAGS: usize = 10;
 
 /// What the gateway knows of a request. The rest stays bytes.
 #[derive(Debug)]
@@ -42,26 +36,6 @@ pub struct Call<'a> {
     pub tags: Vec<String>,
     /// What its prompt is made of, the basis of estimates.
     pub weight: Weight,
-}
-
-/// What a member may be. `null` is always as good as absent.
-enum Shape {
-    String,
-    Bool,
-    Number {
-        min: f64,
-        max: f64,
-    },
-    Integer {
-        min: u64,
-        max: u64,
-    },
-    Array,
-    Object,
-    StringOrArray,
-    StringOrObject,
-    /// Anything: the provider knows better.
-    Free,
 }
 
 /// The members whose shape is checked before anybody is called (OpenAI's reference, plus OpenRouter's).
@@ -130,19 +104,8 @@ const REFUSED: &[&str] = &["plugins", "transforms", "preset", "stop_server_tools
 pub fn parse(body: &[u8]) -> Result<Call<'_>> {
     let mut messages = MessageCheck::default();
     let watch = Watch { key: "messages", see: &mut |part| messages.see(part) };
-    let object = scan_object_watching(body, watch).map_err(|malformed| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "The request body is not valid JSON: {} (at byte {} of {}).",
-                malformed.what,
-                malformed.at,
-                body.len()
-            ),
-        )
-        .code("invalid_json")
-    })?;
-    check_shapes(&object)?;
+    let object = scan_object_watching(body, watch).map_err(|malformed| invalid_json(&malformed, body.len()))?;
+    check(&object, SHAPES, REFUSED)?;
     let weight = messages.finish(&object, body.len())?;
 
     // Providers differ in which of the two they follow: the longer one is what an answer may cost.
@@ -151,14 +114,13 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
         .flatten()
         .filter_map(Value::as_u64)
         .max();
-    let text = |key: &str| object.get(key).and_then(Value::as_str).map(Cow::into_owned);
     Ok(Call {
         models: models(&object)?,
         stream: object.get("stream").and_then(Value::as_bool).unwrap_or(false),
         preferences: object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)?,
         max_tokens,
-        session_id: text("session_id"),
-        user: text("user"),
+        session_id: text(&object, "session_id"),
+        user: text(&object, "user"),
         choices: object.get("n").and_then(Value::as_u64).unwrap_or(1),
         tags: tags(&object)?,
         weight,
@@ -177,113 +139,6 @@ impl Call<'_> {
             .map(|member| &*member.key)
             .filter(|key| !NOT_PARAMETERS.contains(key) && (*key == "reasoning" || !GATEWAY_OWNED.contains(key)))
             .collect()
-    }
-}
-
-/// `tags`: the gateway's own member.
-fn tags(object: &Object<'_>) -> Result<Vec<String>> {
-    let mut tags = Vec::new();
-    for (index, item) in object.get("tags").map(Value::items).unwrap_or_default().iter().enumerate() {
-        match item.as_str().filter(|tag| (1..=128).contains(&tag.len())) {
-            Some(tag) if !tags.iter().any(|known| *known == tag) => tags.push(tag.into_owned()),
-            Some(_) => {}
-            None => {
-                let message = format!("tags[{index}] must be a word of at most 128 bytes.");
-                return Err(Error::invalid(format!("tags[{index}]"), message));
-            }
-        }
-    }
-    if tags.len() > MAX_TAGS {
-        return Err(Error::invalid("tags", format!("tags may hold at most {MAX_TAGS} words.")));
-    }
-    Ok(tags)
-}
-
-fn models(object: &Object<'_>) -> Result<Vec<String>> {
-    let mut models: Vec<String> = Vec::new();
-    if let Some(model) = object.get("model").and_then(Value::as_str) {
-        models.push(model.into_owned());
-    }
-    for (index, item) in object.get("models").map(Value::items).unwrap_or_default().iter().enumerate() {
-        let Some(model) = item.as_str() else {
-            return Err(Error::invalid(
-                format!("models[{index}]"),
-                format!("models[{index}] must be a string, not {}.", item.kind.name()),
-            ));
-        };
-        if !models.iter().any(|known| *known == model) {
-            models.push(model.into_owned());
-        }
-    }
-    if models.is_empty() {
-        return Err(Error::invalid(
-            "model",
-            "model is missing: name one as \"author/name\" (GET /v1/models lists them).",
-        ));
-    }
-    if models.len() > MAX_MODELS {
-        return Err(Error::invalid("models", format!("models may name at most {MAX_MODELS} models.")));
-    }
-    Ok(models)
-}
-
-fn check_shapes(object: &Object<'_>) -> Result<()> {
-    for (index, member) in object.members.iter().enumerate() {
-        let (key, value) = (&*member.key, &member.value);
-        if REFUSED.contains(&key) && !matches!(value.text, "null" | "[]" | "{}" | "\"\"") {
-            let message = format!(
-                "{key} is not supported by this gateway; leave it out. (It is not ignored, because the answer would differ.)"
-            );
-            return Err(Error::invalid(key, message).code("unsupported_parameter"));
-        }
-        let Ok(row) = SHAPES.binary_search_by(|(name, _)| (*name).cmp(key)) else { continue };
-        // A provider might take the other of two members than the gateway reads.
-        if object.members.iter().take(index).any(|earlier| earlier.key == key) {
-            return Err(Error::invalid(key, format!("{key} is given twice.")));
-        }
-        if let Some((_, shape)) = SHAPES.get(row) {
-            shape.check(key, value)?;
-        }
-    }
-    Ok(())
-}
-
-impl Shape {
-    fn check(&self, key: &str, value: &Value<'_>) -> Result<()> {
-        if value.kind == Kind::Null {
-            return Ok(());
-        }
-        let kind = |wanted: &str| Error::invalid(key, format!("{key} must be {wanted}, not {}.", value.kind.name()));
-        let good = |ok: bool, wanted: &str| if ok { Ok(()) } else { Err(kind(wanted)) };
-        match self {
-            Self::Free => Ok(()),
-            Self::String => good(value.kind == Kind::String, "a string"),
-            Self::Bool => good(value.kind == Kind::Bool, "true or false"),
-            Self::Array => good(value.kind == Kind::Array, "an array"),
-            Self::Object => good(value.kind == Kind::Object, "an object"),
-            Self::StringOrArray => {
-                good(matches!(value.kind, Kind::String | Kind::Array), "a string or an array of strings")
-            }
-            Self::StringOrObject => good(matches!(value.kind, Kind::String | Kind::Object), "a string or an object"),
-            Self::Number { min, max } => {
-                let number = value.as_f64().ok_or_else(|| kind("a number"))?;
-                if number >= *min && number <= *max {
-                    return Ok(());
-                }
-                let range =
-                    if *max < f64::MAX { format!("between {min} and {max}") } else { format!("at least {min}") };
-                Err(Error::invalid(key, format!("{key} must be {range}, not {}.", value.text)))
-            }
-            Self::Integer { min, max } => {
-                good(value.kind == Kind::Number, "a whole number")?;
-                if value.as_u64().is_some_and(|number| number >= *min && number <= *max) {
-                    return Ok(());
-                }
-                let range =
-                    if *max < u64::MAX { format!("between {min} and {max}") } else { format!("of at least {min}") };
-                Err(Error::invalid(key, format!("{key} must be a whole number {range}, not {}.", value.text)))
-            }
-        }
     }
 }
 
