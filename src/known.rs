@@ -21,14 +21,17 @@ use crate::{
     auth::{KeyHash, KeyRecord, kv_key},
     budget::{holder::Holder, wire},
     catalog::{
-        Model, Provider, builtin,
-        credential::{Credential, MasterKey},
+        Dialect, Model, Provider, builtin,
+        credential::{MasterKey, SealedCredential},
         snapshot::{ModelEntry, PROVIDERS_KEY, ProvidersEntry, model_key},
     },
     idempotency::{Claim, Claimed},
     metering::CommitReply,
+    provider::{access, environment},
     time::Millis,
 };
+
+pub use crate::provider::access::Access;
 
 /// How long the account's word is good for.
 pub const VALID_MS: i64 = 8_000;
@@ -94,27 +97,10 @@ pub struct KnownProvider {
     pub access: Access,
 }
 
-/// Whether, and how, a provider can be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// With this header.
-    Header(String, String),
-    /// Without any.
-    Open,
-    /// Not at all: there is no credential, or it cannot be opened.
-    None,
-}
-
-impl Access {
-    fn with(credential: &Credential) -> Self {
-        credential.header().map_or(Self::Open, |(name, value)| Self::Header(name, value))
-    }
-}
-
 impl KnownProvider {
     /// Whether it can be called.
     pub fn is_ready(&self) -> bool {
-        self.access != Access::None
+        self.access.is_ready()
     }
 }
 
@@ -456,38 +442,48 @@ impl Known {
     fn resolve_providers(&mut self, stored: Option<ProvidersEntry>) -> Providers {
         let mut providers = BTreeMap::new();
         for row in builtin::providers() {
-            let access = self.access_from_env(&row);
-            providers.insert(row.slug.clone(), Rc::new(KnownProvider { row, access }));
+            let known = self.from_environment(row);
+            providers.insert(known.row.slug.clone(), Rc::new(known));
         }
         for stored in stored.map(|entry| entry.providers).unwrap_or_default() {
-            let access = match &stored.credential {
-                Some(sealed) => {
-                    let opened = match &self.master_key {
-                        Some(key) => key.open(sealed, &stored.row.slug),
-                        None => Err("SLUICE_MASTER_KEY is not set".to_owned()),
-                    };
-                    match opened {
-                        Ok(credential) => Access::with(&credential),
-                        Err(why) => {
-                            self.problems
-                                .push(format!("the credential of provider {} cannot be used: {why}", stored.row.slug));
-                            Access::None
-                        }
-                    }
-                }
-                None => self.access_from_env(&stored.row),
+            let known = match &stored.credential {
+                Some(sealed) => self.with_credential(stored.row, sealed),
+                None => self.from_environment(stored.row),
             };
-            providers.insert(stored.row.slug.clone(), Rc::new(KnownProvider { row: stored.row, access }));
+            providers.insert(known.row.slug.clone(), Rc::new(known));
         }
         providers
     }
 
-    fn access_from_env(&self, row: &Provider) -> Access {
-        let mut values = row.api_key_env.iter().filter_map(|name| self.env.get(name)).map(|value| value.trim());
-        match values.find(|value| !value.is_empty()).map(|value| Credential::Bearer { value: value.to_owned() }) {
-            Some(credential) if credential.check().is_ok() => Access::with(&credential),
-            _ => Access::None,
+    fn from_environment(&mut self, row: Provider) -> KnownProvider {
+        let values = |name: &str| self.env.get(name).cloned();
+        let row = environment::complete(row, &values);
+        let access = environment::access(&row, &values);
+        self.known(row, access)
+    }
+
+    fn with_credential(&mut self, row: Provider, sealed: &SealedCredential) -> KnownProvider {
+        let row = environment::complete(row, &|name| self.env.get(name).cloned());
+        let opened = match &self.master_key {
+            Some(key) => key.open(sealed, &row.slug),
+            None => Err("SLUICE_MASTER_KEY is not set".to_owned()),
+        };
+        let checked = opened.and_then(|credential| match access::check(&credential, &row) {
+            Ok(()) => Ok(Access::of(&credential, row.dialect)),
+            Err(error) => Err(error.message),
+        });
+        self.known(row, checked)
+    }
+
+    fn known(&mut self, mut row: Provider, access: std::result::Result<Access, String>) -> KnownProvider {
+        let access = access.unwrap_or_else(|why| {
+            self.problems.push(format!("the credential of provider {} cannot be used: {why}", row.slug));
+            Access::None
+        });
+        if row.dialect == Dialect::Vertex && row.project.is_none() {
+            row.project = access.project();
         }
+        KnownProvider { row, access }
     }
 }
 
@@ -500,7 +496,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{auth::VirtualKey, catalog::credential::SealedCredential};
+    use crate::{auth::VirtualKey, catalog::credential::Credential};
 
     const ORG: &str = crate::DEFAULT_ORG;
     const T: Millis = Millis(1_795_176_000_000);

@@ -11,9 +11,75 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
-    /// OpenAI chat completions.
+    /// `OpenAI`'s chat completions, and what stands beside them under the same base URL.
     Openai,
+    /// `OpenAI`'s Responses alone.
+    OpenaiResponses,
+    /// `OpenAI`'s formats at the addresses of Azure.
+    AzureOpenai,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Gemini's `generateContent` in AI Studio.
+    Gemini,
+    /// Gemini's, and Anthropic's, at the addresses of Vertex AI.
+    Vertex,
+    /// Converse of Amazon Bedrock.
+    Bedrock,
+    /// Cohere's Chat, version 2.
+    Cohere,
+    /// Ollama's own.
+    Ollama,
 }
+
+impl Dialect {
+    /// Its name in a row.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::OpenaiResponses => "openai-responses",
+            Self::AzureOpenai => "azure-openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Vertex => "vertex",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+/// What a variable of the environment may set for a built-in row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// `base_url`
+    BaseUrl,
+    /// `base_url`, by the name of a resource of Azure.
+    ResourceName,
+    /// `region`
+    Region,
+    /// `project`
+    Project,
+    /// `api_version`
+    ApiVersion,
+    /// The JSON of a Google service account.
+    ServiceAccount,
+    /// The first half of an AWS key.
+    AccessKeyId,
+    /// Its second half.
+    SecretAccessKey,
+    /// What temporary AWS keys have beside it.
+    SessionToken,
+    /// The tenant of an Entra application.
+    TenantId,
+    /// The application.
+    ClientId,
+    /// Its secret.
+    ClientSecret,
+}
+
+/// The variables that may set it; the first one set wins.
+pub type Variables = BTreeMap<Setting, Vec<String>>;
 
 /// What a provider does with prompts, where it says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,14 +125,25 @@ pub struct Provider {
     pub name: String,
     /// Wire format.
     pub dialect: Dialect,
-    /// Where its API lives; `/chat/completions` and the like are appended.
+    /// Where its API lives; `/chat/completions` and the like are appended. Empty where the region tells
+    /// (Bedrock, Vertex AI), or a variable of the environment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub base_url: String,
     /// Sent with every request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Where it runs.
+    /// Where it runs: Bedrock's region, Vertex AI's location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Vertex AI's project; that of the service account where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Version of Azure's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Where access tokens are fetched, in place of the cloud's public address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
     /// What it does with prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_policy: Option<DataPolicy>,
@@ -82,6 +159,9 @@ pub struct Provider {
     /// Environment variables (secrets) that may hold its key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub api_key_env: Vec<String>,
+    /// Environment variables that may hold something else of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: Variables,
     /// For `GET /providers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy_policy_url: Option<String>,
@@ -116,7 +196,7 @@ impl Provider {
         if self.name.trim().is_empty() {
             return Err(Error::invalid("name", "name must not be empty."));
         }
-        check_base_url(&self.base_url, self.allow_private_network).map_err(|why| Error::invalid("base_url", why))?;
+        self.check_address()?;
         for (name, value) in &self.headers {
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             let field = format!("headers.{name}");
@@ -138,6 +218,80 @@ impl Provider {
         }
         Ok(())
     }
+
+    fn check_address(&self) -> Result<()> {
+        let given = |field: &str, value: &Option<String>, dialect: Dialect| match value {
+            Some(_) if self.dialect != dialect => {
+                Err(Error::invalid(field, format!("{field} is for the dialect {}.", dialect.as_str())))
+            }
+            Some(value) if !is_name(value) => {
+                Err(Error::invalid(field, format!("{field} must be made of letters, digits, '-', '.' and '_'.")))
+            }
+            _ => Ok(()),
+        };
+        given("project", &self.project, Dialect::Vertex)?;
+        given("api_version", &self.api_version, Dialect::AzureOpenai)?;
+        if let Some(url) = &self.token_url {
+            if !matches!(self.dialect, Dialect::Vertex | Dialect::AzureOpenai) {
+                return Err(Error::invalid("token_url", "token_url is for the dialects vertex and azure-openai."));
+            }
+            check_address("token_url", url, self.allow_private_network)
+                .map_err(|why| Error::invalid("token_url", why))?;
+        }
+        if !self.base_url.is_empty() {
+            check_base_url(&self.base_url, self.allow_private_network)
+                .map_err(|why| Error::invalid("base_url", why))?;
+        }
+        match (self.dialect, self.region.as_deref()) {
+            (Dialect::Vertex, None) => Err(Error::invalid("region", "region must name a location of Vertex AI.")),
+            (Dialect::Bedrock, None) if self.base_url.is_empty() => {
+                Err(Error::invalid("region", "region must name a region of AWS, where base_url is not given."))
+            }
+            (dialect @ (Dialect::Vertex | Dialect::Bedrock), Some(region))
+                if !is_region(region) || dialect == Dialect::Bedrock && region.len() < 4 =>
+            {
+                Err(Error::invalid("region", format!("{region:?} is not the name of a region.")))
+            }
+            (Dialect::Vertex | Dialect::Bedrock, _) => Ok(()),
+            _ if self.base_url.is_empty() && !self.base_url_from_environment() => {
+                Err(Error::invalid("base_url", "base_url is missing: where does this provider's API live?"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn base_url_from_environment(&self) -> bool {
+        self.env.contains_key(&Setting::BaseUrl) || self.env.contains_key(&Setting::ResourceName)
+    }
+
+    /// Whom its credential may be shown: scheme, host and port, or the cloud whose regions it names.
+    pub fn origin(&self) -> String {
+        match self.base_url.as_str() {
+            "" => format!("{}:", self.dialect.as_str()),
+            url => origin_of(url),
+        }
+    }
+
+    /// Whom the secret of a service account or application is shown, if the row names it.
+    pub fn token_origin(&self) -> Option<String> {
+        self.token_url.as_deref().map(origin_of)
+    }
+}
+
+fn origin_of(url: &str) -> String {
+    url.split('/').take(3).collect::<Vec<_>>().join("/").to_ascii_lowercase()
+}
+
+/// A name that is part of an address.
+fn is_name(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(good) && !text.starts_with('.') && !text.contains("..")
+}
+
+/// A name that is part of a host.
+fn is_region(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (2..=32).contains(&text.len()) && text.bytes().all(good) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 /// A name that is safe in paths, tags and store keys: `a-z 0-9 . _ -`, at most 64.
@@ -156,13 +310,17 @@ pub fn check_slug(slug: &str) -> Result<(), String> {
 /// box the network layer enforces the same for what names resolve to; at the edge private networks
 /// cannot be reached at all.)
 pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
-    let (scheme, rest) = url.split_once("://").ok_or("base_url must begin with https://")?;
+    check_address("base_url", url, allow_private)
+}
+
+fn check_address(field: &str, url: &str, allow_private: bool) -> Result<(), String> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("{field} must begin with https://"))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if rest.contains(['?', '#'])
         || authority.contains('@')
         || url.chars().any(|c| c.is_control() || c == ' ' || c == '\\')
     {
-        return Err("base_url must be a plain address without user, query or fragment.".to_owned());
+        return Err(format!("{field} must be a plain address without user, query or fragment."));
     }
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
@@ -171,21 +329,19 @@ pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
             .map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }),
     };
     if host.is_empty() {
-        return Err("base_url has no host.".to_owned());
+        return Err(format!("{field} has no host."));
     }
     let private = is_private_host(host);
     match scheme {
         "https" => {}
         "http" if private && allow_private => {}
         "http" => {
-            return Err(
-                "base_url must use https (http is for private addresses, with allow_private_network).".to_owned()
-            );
+            return Err(format!("{field} must use https (http is for private addresses, with allow_private_network)."));
         }
-        _ => return Err("base_url must begin with https://".to_owned()),
+        _ => return Err(format!("{field} must begin with https://")),
     }
     if private && !allow_private {
-        return Err("base_url points into a private network; set allow_private_network if that is meant.".to_owned());
+        return Err(format!("{field} points into a private network; set allow_private_network if that is meant."));
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ mod openai_common;
 pub mod openai_completions;
 pub mod openai_responses;
 pub mod passing;
+pub mod shape;
 #[cfg(test)]
 pub mod testing;
 

@@ -59,6 +59,8 @@ pub struct ResponseFacts {
     pub upstream_id: Option<String>,
     /// Why it ended.
     pub finish_reason: Option<String>,
+    /// The same in the provider's own words, where they are others.
+    pub native_finish_reason: Option<String>,
     /// What was used.
     pub usage: Usage,
     /// The tier that served.

@@ -25,15 +25,15 @@ mod wire;
 
 pub use answer::{Answered, read_answer, read_error};
 pub use errors::{late_error, write_error};
-pub use media::{Fetched, MAX_MEDIUM};
-pub use outbound::{Body, Outbound, Wanted, outbound};
-pub use parse::{Route, parse, route};
+pub use media::{Fetched, MAX_MEDIUM, is_public};
+pub use outbound::{Body, Outbound, Wanted, outbound, quirks};
+pub use parse::{Route, asked, parse, route};
 pub use relay::Relay;
 
 use crate::{
     catalog::{Dialect, Endpoint, Provider},
     chat::Wire,
-    dialect::call::Api,
+    dialect::{call::Api, gemini},
 };
 
 /// The format in which this endpoint is asked what came by this route; nothing where it cannot be.
@@ -59,4 +59,18 @@ pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Option<Wire
 /// Whether a model of Vertex AI is Anthropic's, which is spoken to in Anthropic's format.
 fn is_claude(model: &str) -> bool {
     model.starts_with("claude-")
+}
+
+/// The media type of that format's streams.
+pub fn stream_type(wire: Wire) -> &'static str {
+    match wire {
+        Wire::BedrockConverse => "application/vnd.amazon.eventstream",
+        Wire::OllamaChat => "application/x-ndjson",
+        _ => "text/event-stream",
+    }
+}
+
+/// When to come again, where an error body says so.
+pub fn retry_after_s(wire: Wire, body: &[u8]) -> Option<u32> {
+    if wire == Wire::Gemini { gemini::retry_after_s(body) } else { None }
 }

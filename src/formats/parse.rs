@@ -1,12 +1,11 @@
 //! Routes and what the gateway reads of the requests that come by them.
 
-use std::borrow::Cow;
-
 use super::weigh::weigh;
 use crate::{
     dialect::{
-        call::{Api, Call, Shape, check_shapes, invalid_json},
+        call::{Api, Call, REFUSED},
         openai_chat,
+        shape::{Shape, check, invalid_json},
     },
     error::{Error, ErrorKind, Result},
     framing::json::{Kind, Object, Value, scan_object},
@@ -161,7 +160,7 @@ pub fn parse<'a>(route: Route<'_>, body: &'a [u8]) -> Result<Call<'a>> {
         Api::CountGenerate => (GENERATE, ""),
     };
     let object = scan_object(body).map_err(|malformed| invalid_json(&malformed, body.len()))?;
-    check_shapes(&object, shapes)?;
+    check(&object, shapes, REFUSED)?;
     if !needed.is_empty() {
         has_content(&object, needed)?;
     }
@@ -213,7 +212,7 @@ pub fn asked(call: &Call<'_>, array: bool) -> serde_json::Value {
     for member in &call.object.members {
         if !matches!(&*member.key, "messages" | "input" | "contents" | "prompt") || member.value.kind == Kind::Object {
             let value = serde_json::from_str(member.value.text).unwrap_or_default();
-            members.insert(Cow::clone(&member.key).into_owned(), value);
+            members.insert(member.key.to_string(), value);
         }
     }
     if call.api == Api::Generate {
@@ -236,17 +235,18 @@ mod tests {
 
     #[test]
     fn routes_are_known_by_their_paths() {
-        let of = |path| {
+        fn of(path: &str) -> (Api, Option<&str>, bool, bool) {
             let Route { api, model, stream, array } = route(path);
             (api, model, stream, array)
-        };
+        }
         assert_eq!(of("/v1/chat/completions"), (Api::Chat, None, false, false));
         assert_eq!(of("/api/v1/completions"), (Api::Completions, None, false, false));
         assert_eq!(of("/v1/responses"), (Api::Responses, None, false, false));
         assert_eq!(of("/v1/messages?beta=true"), (Api::Messages, None, false, false));
         assert_eq!(of("/v1/messages/count_tokens"), (Api::CountMessages, None, false, false));
         let path = "/v1beta/models/google/gemini-3:floor:streamGenerateContent";
-        assert_eq!(of(&format!("{path}?alt=sse&key=x")), (Api::Generate, Some("google/gemini-3:floor"), true, false));
+        let events = format!("{path}?alt=sse&key=x");
+        assert_eq!(of(&events), (Api::Generate, Some("google/gemini-3:floor"), true, false));
         assert_eq!(of(path), (Api::Generate, Some("google/gemini-3:floor"), true, true));
         assert_eq!(of("/v1beta/models/a/b:countTokens"), (Api::CountGenerate, Some("a/b"), false, false));
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Rows, StoredRow};
-use crate::catalog::{Model, Provider, builtin};
+use crate::{
+    catalog::{Model, Provider, builtin},
+    provider::environment,
+};
 
 /// The whole of it. Parses the built-in catalog where that is asked for: not for the request path.
 pub struct Effective {
@@ -38,7 +41,7 @@ impl Effective {
     pub fn of(rows: Rows, env: &dyn Fn(&str) -> bool) -> Self {
         let mut providers = BTreeMap::new();
         for row in builtin::providers() {
-            let in_environment = row.api_key_env.iter().any(|name| env(name));
+            let in_environment = environment::is_ready(&row, env);
             let slug = row.slug.clone();
             providers.insert(
                 slug,
@@ -47,7 +50,7 @@ impl Effective {
         }
         for StoredRow { row, credential_type } in rows.providers {
             let built_in = providers.contains_key(&row.slug);
-            let in_environment = row.api_key_env.iter().any(|name| env(name));
+            let in_environment = environment::is_ready(&row, env);
             let slug = row.slug.clone();
             providers
                 .insert(slug, EffectiveProvider { row, built_in, overridden: true, credential_type, in_environment });

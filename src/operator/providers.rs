@@ -6,11 +6,12 @@ use super::{Context, Effective, EffectiveProvider, store};
 use crate::{
     admin::body,
     catalog::{
-        Provider, StoredProvider, builtin, check_slug,
+        Provider, Setting, StoredProvider, builtin, check_slug,
         credential::{Credential, SealedCredential},
     },
     error::{Error, ErrorKind, Result},
     ports::{AdminRequest, Sql},
+    provider::access,
 };
 
 pub(super) fn list(sql: &dyn Sql, context: &Context<'_>) -> Result<Value> {
@@ -33,7 +34,7 @@ pub(super) fn put(sql: &dyn Sql, slug: &str, request: &AdminRequest, context: &C
     let stored = store::provider(sql, slug)?;
     let (credential, credential_type) = match credential {
         Some(Value::Null) => (None, None),
-        Some(given) => seal(&given, slug, context)?,
+        Some(given) => seal(&given, &row, context)?,
         None => kept(stored, &row)?,
     };
     store::put_provider(sql, &StoredProvider { row, credential }, credential_type.as_deref())?;
@@ -84,26 +85,41 @@ pub(super) fn read_row(slug: &str, members: Map<String, Value>) -> Result<Provid
     let shipped = builtin::providers().into_iter().find(|row| row.slug == slug);
     let base = shipped.as_ref().map(|row| json!(row));
     let mut whole = base.and_then(|row| row.as_object().cloned()).unwrap_or_default();
-    let inherits_keys = !members.contains_key("api_key_env");
+    let (own_keys, own_variables) = (members.contains_key("api_key_env"), members.contains_key("env"));
+    let own_address = members.contains_key("base_url");
     whole.extend(members);
     let mut row: Provider = body::from_value(&Value::Object(whole))?;
     slug.clone_into(&mut row.slug);
-    row.check()?;
     // A secret of the environment goes to no host but the one that the shipped catalog names for it:
     // otherwise whoever may write rows could have it sent to any place.
-    let allowed: &[String] = shipped
-        .as_ref()
-        .filter(|shipped| origin(&shipped.base_url) == origin(&row.base_url))
-        .map_or(&[], |row| &row.api_key_env);
-    if inherits_keys {
-        row.api_key_env.retain(|name| allowed.contains(name));
-    } else if let Some(name) = row.api_key_env.iter().find(|name| !allowed.contains(name)) {
-        let why = format!(
-            "api_key_env: {name} is not a secret that the built-in catalog sends to this address; use `credential`."
-        );
-        return Err(Error::invalid("api_key_env", why));
+    let shipped =
+        shipped.filter(|shipped| (shipped.origin(), shipped.token_origin()) == (row.origin(), row.token_origin()));
+    let (keys, variables) = shipped.map(|row| (row.api_key_env, row.env)).unwrap_or_default();
+    let allowed = |setting: &Setting, name: &String| variables.get(setting).is_some_and(|names| names.contains(name));
+    if !own_keys {
+        row.api_key_env.retain(|name| keys.contains(name));
+    } else if let Some(name) = row.api_key_env.iter().find(|name| !keys.contains(name)) {
+        return Err(not_for_this_address("api_key_env", name));
     }
+    if own_variables {
+        let mut named = row.env.iter().flat_map(|(setting, names)| names.iter().map(move |name| (setting, name)));
+        if let Some((_, name)) = named.find(|(setting, name)| !allowed(setting, name)) {
+            return Err(not_for_this_address("env", name));
+        }
+    } else {
+        row.env.retain(|setting, _| {
+            variables.contains_key(setting)
+                && !(own_address && matches!(setting, Setting::BaseUrl | Setting::ResourceName))
+        });
+    }
+    row.check()?;
     Ok(row)
+}
+
+fn not_for_this_address(field: &str, name: &str) -> Error {
+    let why =
+        format!("{field}: {name} is not a variable that the built-in catalog has for this address; use `credential`.");
+    Error::invalid(field, why)
 }
 
 /// The stored credential, which goes to no other host than the one it was given for.
@@ -114,37 +130,29 @@ pub(super) fn kept(
     let Some((StoredProvider { row: old, credential: Some(credential) }, credential_type)) = stored else {
         return Ok((None, None));
     };
-    if origin(&old.base_url) != origin(&row.base_url) {
+    if (old.origin(), old.token_origin()) != (row.origin(), row.token_origin()) {
         return Err(Error::invalid(
             "credential",
-            "base_url names another host than the stored credential was given for: give `credential` anew, or null.",
+            "the row names another host than the stored credential was given for: give `credential` anew, or null.",
         ));
+    }
+    if let Some(kind) = &credential_type {
+        access::check_kind(kind, row.dialect)?;
     }
     Ok((Some(credential), credential_type))
 }
 
-fn seal(given: &Value, slug: &str, context: &Context<'_>) -> Result<(Option<SealedCredential>, Option<String>)> {
-    const SHAPE: &str = "credential must be {\"type\":\"bearer\",\"value\":...}, {\"type\":\"header\",\"name\":...,\"value\":...} or {\"type\":\"none\"}.";
-    // The reader's own words could repeat the secret.
-    let credential: Credential =
-        serde_json::from_value(given.clone()).map_err(|_| Error::invalid("credential", SHAPE))?;
-    credential.check().map_err(|why| Error::invalid("credential", why))?;
+/// Reads a credential, checks that the row's provider can be called with it, and seals it.
+fn seal(given: &Value, row: &Provider, context: &Context<'_>) -> Result<(Option<SealedCredential>, Option<String>)> {
+    let credential = Credential::read(given)?;
+    access::check(&credential, row)?;
     let unavailable = |why: &str| {
         Error::new(ErrorKind::StoreUnavailable, format!("The gateway cannot store credentials: {why}."))
             .code("master_key_missing")
     };
     let master = context.master.as_ref().map_err(|why| unavailable(why))?;
-    let sealed = master.seal(&credential, slug, context.nonce).map_err(Error::internal)?;
-    let name = match credential {
-        Credential::Bearer { .. } => "bearer",
-        Credential::Header { .. } => "header",
-        Credential::None {} => "none",
-    };
-    Ok((Some(sealed), Some(name.to_owned())))
-}
-
-fn origin(base_url: &str) -> String {
-    base_url.split('/').take(3).collect::<Vec<_>>().join("/").to_ascii_lowercase()
+    let sealed = master.seal(&credential, &row.slug, context.nonce).map_err(Error::internal)?;
+    Ok((Some(sealed), Some(credential.kind().to_owned())))
 }
 
 fn not_found(slug: &str) -> Error {

@@ -7,7 +7,7 @@
 //!
 //! 1. [`assertion_input`] — what is to be signed, and with which key;
 //! 2. [`token_request`] — address and form body of the exchange;
-//! 3. [`read_token`] — the token and when it ends.
+//! 3. [`token::read`](super::token::read) — the token and when it ends.
 //!
 //! Facts: <https://developers.google.com/identity/protocols/oauth2/service-account#httprest>,
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations> (November 2026).
@@ -34,9 +34,6 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// An assertion is good for an hour at most.
 const ASSERTION_S: i64 = 3600;
 
-/// A token is given up so long before it ends: a request that takes it along must still arrive.
-const SPARE_MS: i64 = 120_000;
-
 /// What is to be signed. Has a key in it: never shown.
 pub struct SigningInput {
     /// Header and claims of the assertion.
@@ -48,21 +45,6 @@ pub struct SigningInput {
 impl fmt::Debug for SigningInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningInput").finish_non_exhaustive()
-    }
-}
-
-/// An access token. A secret: never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token {
-    /// What follows `Bearer`.
-    pub value: String,
-    /// Not to be used from then on.
-    pub expires_at: Millis,
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }
 
@@ -105,25 +87,6 @@ pub fn token_request(message: &str, signature: &[u8]) -> (&'static str, String) 
     let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
     // Base64 for URLs and dots need no escape.
     (TOKEN_URL, format!("grant_type={grant}&assertion={message}.{signature}"))
-}
-
-/// The token in the answer to it; an error says why there is none, without a word of what was sent.
-pub fn read_token(body: &[u8], now: Millis) -> Result<Token> {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let seconds = answer.get("expires_in").and_then(Value::as_i64).filter(|seconds| (1..=86_400).contains(seconds));
-    if let (Some(value), Some(seconds)) = (text("access_token"), seconds) {
-        // Google fills some tokens up with dots; they belong to it.
-        let expires_at = now.plus((seconds * 1000 - SPARE_MS).max(0));
-        return Ok(Token { value: value.to_owned(), expires_at });
-    }
-    let mut error = Error::new(
-        crate::error::ErrorKind::ProviderCredential,
-        "The provider did not take the operator's service account.",
-    );
-    let words = [text("error"), text("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    error.context = Some(format!("token exchange: {}", crate::chat::redact(&words)));
-    Err(error)
 }
 
 /// Whose models they are on Vertex.
@@ -272,21 +235,6 @@ mod tests {
             let error = assertion_input(bad, NOW).unwrap_err();
             assert_eq!(error.param.as_deref(), Some("credential"));
             assert!(!error.message.contains("secret"), "{}", error.message);
-        }
-    }
-
-    #[test]
-    fn a_token_is_given_up_before_it_ends() {
-        let token = read_token(br#"{"access_token":"ya29.x..","expires_in":3599,"token_type":"Bearer"}"#, NOW).unwrap();
-        assert_eq!((token.value.as_str(), token.expires_at), ("ya29.x..", NOW.plus(3_479_000)));
-        assert!(!format!("{token:?}").contains("ya29"));
-        let refused = br#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#;
-        let error = read_token(refused, NOW).unwrap_err();
-        assert_eq!(error.kind, crate::error::ErrorKind::ProviderCredential);
-        assert_eq!(error.context.as_deref(), Some("token exchange: invalid_grant: Invalid JWT Signature."));
-        for bad in [&b""[..], b"<html>", b"{}", br#"{"access_token":"x"}"#, br#"{"access_token":"x","expires_in":-5}"#]
-        {
-            assert!(read_token(bad, NOW).is_err());
         }
     }
 

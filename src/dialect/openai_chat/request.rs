@@ -5,7 +5,10 @@ use memchr::memmem;
 use crate::{
     budget::estimate::Weight,
     catalog::{Endpoint, Provider},
-    dialect::call::{Api, Call, GATEWAY_OWNED, Shape, check_shapes, invalid_json},
+    dialect::{
+        call::{Api, Call, GATEWAY_OWNED, REFUSED},
+        shape::{Shape, check, invalid_json},
+    },
     error::{Error, Result},
     framing::{
         edit::{Edit, ObjectEdits},
@@ -62,7 +65,7 @@ pub fn parse(body: &[u8]) -> Result<Call<'_>> {
     let mut messages = MessageCheck::default();
     let watch = Watch { key: "messages", see: &mut |part| messages.see(part) };
     let object = scan_object_watching(body, watch).map_err(|malformed| invalid_json(&malformed, body.len()))?;
-    check_shapes(&object, SHAPES)?;
+    check(&object, SHAPES, REFUSED)?;
     let weight = messages.finish(&object, body.len())?;
     let mut call = Call::read(Api::Chat, object, body, weight)?;
     // Providers differ in which of the two they follow: the longer one is what an answer may cost.

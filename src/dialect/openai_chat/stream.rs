@@ -113,6 +113,11 @@ impl Relay {
         }
     }
 
+    /// Whether the client's bytes flow elsewhere.
+    pub fn is_native(&self) -> bool {
+        self.native
+    }
+
     /// Takes a chunk from the provider; appends what the client gets to `out`.
     pub fn push(&mut self, chunk: &[u8], now: Millis, out: &mut Vec<u8>) {
         let mut splitter = std::mem::take(&mut self.splitter);

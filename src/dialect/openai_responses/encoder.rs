@@ -121,6 +121,11 @@ impl Encoder {
         }
     }
 
+    /// Members for the end of the answer, beside what it says.
+    pub fn add(&mut self, extra: Map<String, Value>) {
+        self.names.extra = extra;
+    }
+
     /// Writes the end: what was used, and what it costs.
     pub fn end(&mut self, usage: Option<&Usage>, cost: Map<String, Value>, out: &mut Vec<u8>) {
         self.start(None, out);
