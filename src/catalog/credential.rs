@@ -83,10 +83,7 @@ impl Credential {
         let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
         let Some((_, required, optional)) = TYPES.iter().find(|(name, ..)| *name == kind) else {
             let names: Vec<String> = TYPES.iter().map(|(name, ..)| format!("{name:?}")).collect();
-            return Err(Error::invalid(
-                field("type"),
-                format!("credential.type must be one of {}.", names.join(", ")),
-            ));
+            return Err(Error::invalid(field("type"), format!("credential.type must be one of {}.", names.join(", "))));
         };
         let is_value = |name: &str, value: &Value| value.is_string() || name == "json" && value.is_object();
         for name in *required {
@@ -152,7 +149,11 @@ impl Credential {
 }
 
 fn list(required: &[&str], optional: &[&str]) -> String {
-    std::iter::once("type").chain(required.iter().copied()).chain(optional.iter().copied()).collect::<Vec<_>>().join(", ")
+    std::iter::once("type")
+        .chain(required.iter().copied())
+        .chain(optional.iter().copied())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn line(field: &str, value: &str) -> Result<()> {
@@ -313,10 +314,16 @@ mod tests {
             (json!({"type": "header", "name": "a b", "value": SECRET}), "credential.name"),
             (json!({"type": "aws", "access_key_id": "AKIA"}), "credential.secret_access_key"),
             (json!({"type": "aws", "access_key_id": "A B", "secret_access_key": SECRET}), "credential.access_key_id"),
-            (json!({"type": "aws", "access_key_id": "A", "secret_access_key": "s", "session_token": 1}), "credential.session_token"),
+            (
+                json!({"type": "aws", "access_key_id": "A", "secret_access_key": "s", "session_token": 1}),
+                "credential.session_token",
+            ),
             (json!({"type": "google_service_account", "json": [SECRET]}), "credential.json"),
             (json!({"type": "google_service_account", "json": ""}), "credential.json"),
-            (json!({"type": "entra", "tenant_id": "a/b", "client_id": "c", "client_secret": SECRET}), "credential.tenant_id"),
+            (
+                json!({"type": "entra", "tenant_id": "a/b", "client_id": "c", "client_secret": SECRET}),
+                "credential.tenant_id",
+            ),
             (json!({"type": "none", "value": SECRET}), "credential"),
         ] {
             let error = Credential::read(&given).err().unwrap_or_else(|| panic!("{given}"));

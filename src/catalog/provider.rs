@@ -336,9 +336,7 @@ fn check_address(field: &str, url: &str, allow_private: bool) -> Result<(), Stri
         "https" => {}
         "http" if private && allow_private => {}
         "http" => {
-            return Err(format!(
-                "{field} must use https (http is for private addresses, with allow_private_network)."
-            ));
+            return Err(format!("{field} must use https (http is for private addresses, with allow_private_network)."));
         }
         _ => return Err(format!("{field} must begin with https://")),
     }

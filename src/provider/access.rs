@@ -154,7 +154,8 @@ pub fn check_kind(kind: &str, dialect: Dialect) -> Result<()> {
     if fits {
         return Ok(());
     }
-    let why = format!("a credential of type {kind:?} is for the dialect {whose}, this provider's is {}.", dialect.as_str());
+    let why =
+        format!("a credential of type {kind:?} is for the dialect {whose}, this provider's is {}.", dialect.as_str());
     Err(Error::invalid("credential.type", why))
 }
 

@@ -116,10 +116,7 @@ fn a_service_account_asks_for_a_token_that_is_to_be_signed() {
     let own = row(json!({ "dialect": "vertex", "region": "global", "token_url": "https://sts.example/token" }));
     assert_eq!(token_request(&account(), &own).url, "https://sts.example/token");
     let token = Token { value: "ya29.t".to_owned(), expires_at: NOW.plus(1) };
-    assert_eq!(
-        headers(&account(), &vertex, Some(&token)),
-        [("authorization".to_owned(), "Bearer ya29.t".to_owned())]
-    );
+    assert_eq!(headers(&account(), &vertex, Some(&token)), [("authorization".to_owned(), "Bearer ya29.t".to_owned())]);
     assert_eq!(Access::of(&account(), Dialect::Vertex).project().as_deref(), Some("p-1"));
 }
 
