@@ -468,9 +468,12 @@ impl Known {
             Some(key) => key.open(sealed, &row.slug),
             None => Err("SLUICE_MASTER_KEY is not set".to_owned()),
         };
-        let checked = opened.and_then(|credential| match access::check(&credential, &row) {
-            Ok(()) => Ok(Access::of(&credential, row.dialect)),
-            Err(error) => Err(error.message),
+        let checked = opened.and_then(|credential| {
+            row.check().and_then(|()| access::check(&credential, &row)).map_err(|error| error.message)?;
+            match environment::is_addressed(&row, &|_| false) {
+                true => Ok(Access::of(&credential, row.dialect)),
+                false => Err("the provider has no base_url".to_owned()),
+            }
         });
         self.known(row, checked)
     }

@@ -9,6 +9,7 @@ export class Unable extends Error {}
 export function readSettings(root, environment = process.env) {
   const vars = parseVars(readIfThere(join(root, ".dev.vars")) ?? "");
   const env = { ...vars, ...environment };
+  const providers = builtInProviders(root);
   return {
     env,
     vars: Object.keys(vars),
@@ -16,7 +17,8 @@ export function readSettings(root, environment = process.env) {
     port: portOf(env.PORT ?? "8787"),
     state: resolve(env.SLUICE_STATE ?? join(root, ".sluice")),
     demo: env.SLUICE_DEMO ?? "",
-    providerKeys: providerKeyNames(root).filter((name) => env[name]),
+    providerKeys: [...new Set(providers.flatMap((provider) => switchedOnBy(provider, env)))],
+    providerVariables: [...new Set(providers.flatMap(variableNames))].filter((name) => env[name]),
   };
 }
 
@@ -40,11 +42,25 @@ export function parseVars(source) {
   return vars;
 }
 
-// The environment names under which the catalog's providers take their keys.
-function providerKeyNames(root) {
+function builtInProviders(root) {
   const source = readIfThere(join(root, "catalog", "providers.json"));
-  if (source === null) return [];
-  return [...new Set(JSON.parse(source).flatMap((provider) => provider.api_key_env ?? []))];
+  return source === null ? [] : JSON.parse(source);
+}
+
+// The variables that a provider's row names: keys, addresses, and what belongs to them.
+const variableNames = ({ api_key_env = [], env = {} }) => [...api_key_env, ...Object.values(env).flat()];
+
+// Of those that are set, the ones that say that this provider is meant to be called. AWS keys and Entra's
+// applications say no such thing: they may be there for something else, and are only passed on.
+// (src/provider/environment.rs decides in the end.)
+export function switchedOnBy({ base_url, quirks = [], api_key_env = [], env: names = {} }, env) {
+  const set = (list = []) => list.filter((name) => env[name]);
+  const addresses = set([...(names.base_url ?? []), ...(names.resource_name ?? [])]);
+  const keyless = quirks.includes("keyless");
+  const needsAddress = keyless || (base_url === undefined && (names.base_url ?? names.resource_name) !== undefined);
+  if (needsAddress && addresses.length === 0) return [];
+  const keys = set([...api_key_env, ...(names.service_account ?? [])]);
+  return keys.length > 0 || keyless ? [...keys, ...addresses] : [];
 }
 
 function readIfThere(file) {

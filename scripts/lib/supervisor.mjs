@@ -52,7 +52,7 @@ export async function supervise({ settings, root, build, wrangler, command, node
   try {
     const demo = wantsDemo(settings) ? startDemo({ files, state, root, node, say, children }) : null;
     const secrets = ensureSecrets(state, env);
-    const bound = { ...pick(env, settings.vars), ...pick(env, settings.providerKeys), ...pick(env, OPTIONAL_SECRETS), ...secrets };
+    const bound = { ...pick(env, settings.vars), ...pick(env, settings.providerVariables), ...pick(env, OPTIONAL_SECRETS), ...secrets };
     writePrivate(files.config, workerdConfig({
       root, build, wrangler: readWrangler(wrangler), file: files.config, disk: join(state, "do"), host, port, secrets: Object.keys(bound),
     }));

@@ -1,8 +1,10 @@
 //! A model and the endpoints that serve it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Pricing, check_slug};
+use super::{Pricing, Provider, check_slug};
 use crate::error::{Error, Result};
 
 /// A model: what clients ask for.
@@ -99,6 +101,9 @@ pub struct Endpoint {
     /// Multiplies its share of the default draw; 0 is "only as a fallback".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// Its oddities beside its provider's (docs/catalog.md lists them).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<String>,
     /// `flex`, `priority`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
@@ -126,6 +131,19 @@ impl Endpoint {
     /// The tag, given or implied.
     pub fn tag(&self) -> &str {
         self.tag.as_deref().unwrap_or(&self.provider)
+    }
+
+    /// Its provider's quirks and its own.
+    pub fn quirks_at<'q>(&'q self, provider: &'q Provider) -> impl Iterator<Item = &'q str> {
+        provider.quirks.iter().chain(&self.quirks).map(String::as_str)
+    }
+
+    /// The same as a list, for [`Target::quirks`](crate::dialect::Target::quirks).
+    pub fn all_quirks<'q>(&'q self, provider: &'q Provider) -> Cow<'q, [String]> {
+        match (provider.quirks.as_slice(), self.quirks.as_slice()) {
+            (quirks, []) | ([], quirks) => Cow::Borrowed(quirks),
+            (provider, own) => Cow::Owned([provider, own].concat()),
+        }
     }
 }
 

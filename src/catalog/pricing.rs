@@ -1,7 +1,8 @@
 //! Prices of an endpoint and the cost of a request by them, component by component.
 //!
 //! Member names are OpenRouter's (field names of `pricing` in `GET /models`): USD per token, request,
-//! image or search, as decimal strings.
+//! image or search, as decimal strings. What is not billed in tokens has a member of ours:
+//! `image_generated`, `character`, `second`.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,15 @@ pub struct Pricing {
     /// A web search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_search: Option<Price>,
+    /// An image that is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_generated: Option<Price>,
+    /// A character that is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub character: Option<Price>,
+    /// A second of sound that is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Price>,
     /// Other prices under conditions; later entries win, member by member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Override>,
@@ -85,8 +95,9 @@ pub struct Override {
     pub internal_reasoning: Option<Price>,
 }
 
-/// What a provider says it used, in the provider's own tokens. The parts are contained in the
-/// totals: cached, written and audio tokens are prompt tokens, reasoning tokens completion tokens.
+/// What a provider says it used, in the provider's own tokens, and what it bills by the piece. The parts
+/// are contained in the totals: cached, written and audio tokens are prompt tokens, reasoning tokens
+/// completion tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// All of the prompt.
@@ -99,6 +110,9 @@ pub struct Tokens {
     /// Of the prompt: written to the provider's cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write: u64,
+    /// Of what was written to the cache: kept for an hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_1h: u64,
     /// Of the prompt: audio.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub prompt_audio: u64,
@@ -111,6 +125,18 @@ pub struct Tokens {
     /// Of the answer: images.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub completion_image: u64,
+    /// Searches of the web that the provider made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub web_searches: u64,
+    /// Images made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub images: u64,
+    /// Characters spoken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub characters: u64,
+    /// Thousandths of seconds of sound written down.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seconds_milli: u64,
 }
 
 /// Whether a number is left out where it is written.
@@ -135,14 +161,22 @@ pub struct CostBreakdown {
 }
 
 impl Pricing {
-    /// Prompt and completion price together: what "cheapest" compares.
+    /// Prompt and completion price together, or of what is not billed in tokens its own: what "cheapest"
+    /// compares.
     pub fn combined(&self) -> u64 {
-        self.prompt.pico().saturating_add(self.completion.pico())
+        match self.prompt.pico().saturating_add(self.completion.pico()) {
+            0 => self.pieces().fold(0, |sum, price| sum.saturating_add(price.pico())),
+            tokens => tokens,
+        }
     }
 
     /// Whether everything is free.
     pub fn is_free(&self) -> bool {
         self.combined() == 0 && self.request.is_none_or(|price| price == Price::FREE)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Price> {
+        [self.image_generated, self.character, self.second].into_iter().flatten()
     }
 
     /// Cost of one request. Parts larger than their total are taken as the total: a provider that
@@ -159,13 +193,16 @@ impl Pricing {
         };
         let cached = take(tokens.cached);
         let written = take(tokens.cache_write);
+        let written_1h = tokens.cache_write_1h.min(written);
         let audio = take(tokens.prompt_audio);
         let plain = rest;
         let prompt = price.request.unwrap_or_default().times(1)
             + price.prompt.times(plain)
             + or(price.input_cache_read, price.prompt).times(cached)
-            + or(price.input_cache_write, price.prompt).times(written)
-            + or(price.audio, price.prompt).times(audio);
+            + price.written(written, written_1h)
+            + or(price.audio, price.prompt).times(audio)
+            + price.character.unwrap_or_default().times(tokens.characters)
+            + price.second.unwrap_or_default().times(tokens.seconds_milli).div_ceil(1000);
 
         let mut rest = tokens.completion;
         let mut take = |part: u64| {
@@ -180,11 +217,12 @@ impl Pricing {
         let completion = price.completion.times(plain)
             + or(price.internal_reasoning, price.completion).times(reasoning)
             + or(price.audio_output, price.completion).times(audio)
-            + or(price.image_output, price.completion).times(image);
+            + or(price.image_output, price.completion).times(image)
+            + price.image_generated.unwrap_or_default().times(tokens.images)
+            + price.web_search.unwrap_or_default().times(tokens.web_searches);
 
         let uncached = price.prompt.times(cached + written);
-        let as_billed = or(price.input_cache_read, price.prompt).times(cached)
-            + or(price.input_cache_write, price.prompt).times(written);
+        let as_billed = or(price.input_cache_read, price.prompt).times(cached) + price.written(written, written_1h);
         let discount = if uncached >= as_billed {
             NanoUsd::from_pico_rounded_up(uncached - as_billed)
         } else {
@@ -197,6 +235,13 @@ impl Pricing {
             cache_discount: discount,
             provider: NanoUsd::from_pico_rounded_up(prompt.saturating_add(completion)),
         }
+    }
+
+    /// Pico-dollars of the prompt's tokens that were written to the cache, of them so many for an hour.
+    fn written(&self, all: u64, for_an_hour: u64) -> u128 {
+        let short = self.input_cache_write.unwrap_or(self.prompt);
+        let long = self.input_cache_write_1h.unwrap_or(short);
+        short.times(all - for_an_hour) + long.times(for_an_hour)
     }
 
     /// The most that a request of so many tokens can cost: every token at the dearest price that it
@@ -256,7 +301,8 @@ mod tests {
     fn pricing() -> Pricing {
         serde_json::from_str(
             r#"{"prompt":"0.000001","completion":"0.000004","input_cache_read":"0.0000001","input_cache_write":"0.00000125",
-                "internal_reasoning":"0.000008","request":"0.001",
+                "input_cache_write_1h":"0.000002","internal_reasoning":"0.000008","request":"0.001",
+                "web_search":"0.01","image_generated":"0.04","character":"0.000015","second":"0.0001",
                 "overrides":[{"min_prompt_tokens":1000,"prompt":"0.000002","completion":"0.000006"}]}"#,
         )
         .unwrap()
@@ -276,6 +322,23 @@ mod tests {
             (Tokens::default(), "0.001", "0.001", "0"),
             (Tokens { prompt: 100, completion: 10, ..Tokens::default() }, "0.00114", "0.0011", "0.00004"),
             (Tokens { prompt: 100, cached: 80, cache_write: 10, ..Tokens::default() }, "0.0010305", "0.0010305", "0"),
+            (
+                Tokens { prompt: 100, cache_write: 10, cache_write_1h: 4, ..Tokens::default() },
+                "0.0011055",
+                "0.0011055",
+                "0",
+            ),
+            // What is kept for an hour is part of what is written.
+            (
+                Tokens { prompt: 10, cache_write: 10, cache_write_1h: 90, ..Tokens::default() },
+                "0.00102",
+                "0.00102",
+                "0",
+            ),
+            (Tokens { web_searches: 3, ..Tokens::default() }, "0.031", "0.001", "0.03"),
+            (Tokens { images: 2, ..Tokens::default() }, "0.081", "0.001", "0.08"),
+            (Tokens { characters: 1000, ..Tokens::default() }, "0.016", "0.016", "0"),
+            (Tokens { seconds_milli: 1500, ..Tokens::default() }, "0.00115", "0.00115", "0"),
             (Tokens { completion: 10, reasoning: 4, ..Tokens::default() }, "0.001056", "0.001", "0.000056"),
             // Strictly more than the threshold.
             (Tokens { prompt: 1000, ..Tokens::default() }, "0.002", "0.002", "0"),
@@ -296,6 +359,22 @@ mod tests {
     fn the_cache_discount_is_what_plain_tokens_would_have_cost_more() {
         let tokens = Tokens { prompt: 100, cached: 80, cache_write: 10, ..Tokens::default() };
         assert_eq!(pricing().cost(&tokens).cache_discount.to_string(), "0.0000695");
+        let hour = Tokens { cache_write_1h: 10, ..tokens };
+        assert_eq!(pricing().cost(&hour).cache_discount.to_string(), "0.000062");
+        // An hour costs what five minutes do where the provider has no price of its own for it.
+        let plain = Pricing { input_cache_write_1h: None, ..pricing() };
+        assert_eq!(plain.cost(&hour), plain.cost(&tokens));
+    }
+
+    #[test]
+    fn what_is_billed_by_the_piece_is_compared_by_it_and_free_without_a_price() {
+        let of = |text: &str| serde_json::from_str::<Pricing>(text).unwrap();
+        let image = of(r#"{"prompt":"0","completion":"0","image_generated":"0.04"}"#);
+        assert_eq!((image.combined(), image.is_free()), (40_000_000_000, false));
+        assert_eq!(pricing().combined(), 5_000_000);
+        let free = of(r#"{"prompt":"0","completion":"0"}"#);
+        let pieces = Tokens { web_searches: 1, images: 1, characters: 1, seconds_milli: 1, ..Tokens::default() };
+        assert!(free.is_free() && free.cost(&pieces).total == NanoUsd::ZERO);
     }
 
     #[test]

@@ -94,12 +94,8 @@ impl FinishReason {
 /// the format counts, and `tokens.completion` the reasoning.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// In the provider's tokens.
+    /// In the provider's tokens, with what it bills by the piece.
     pub tokens: Tokens,
-    /// Of [`Tokens::cache_write`]: kept for an hour.
-    pub cache_write_1h: u64,
-    /// Searches of the web that the provider made.
-    pub web_searches: u64,
     /// What the provider itself says it charges, in USD.
     pub provider_cost: Option<f64>,
     /// What the provider said, for the same format.

@@ -27,12 +27,14 @@ pub struct EffectiveProvider {
     pub credential_type: Option<String>,
     /// Whether a key for it lies in the gateway's environment.
     pub in_environment: bool,
+    /// Whether it is known where it is.
+    pub addressed: bool,
 }
 
 impl EffectiveProvider {
-    /// Whether requests can be sent to it: it has a credential, or is known to want none.
+    /// Whether requests can be sent to it: it has an address, and a credential or is known to want none.
     pub fn ready(&self) -> bool {
-        self.credential_type.is_some() || self.in_environment
+        self.addressed && (self.credential_type.is_some() || self.in_environment)
     }
 }
 
@@ -41,19 +43,12 @@ impl Effective {
     pub fn of(rows: Rows, env: &dyn Fn(&str) -> bool) -> Self {
         let mut providers = BTreeMap::new();
         for row in builtin::providers() {
-            let in_environment = environment::is_ready(&row, env);
-            let slug = row.slug.clone();
-            providers.insert(
-                slug,
-                EffectiveProvider { row, built_in: true, overridden: false, credential_type: None, in_environment },
-            );
+            let stored = StoredRow { row, credential_type: None };
+            providers.insert(stored.row.slug.clone(), in_force(stored, true, false, env));
         }
-        for StoredRow { row, credential_type } in rows.providers {
-            let built_in = providers.contains_key(&row.slug);
-            let in_environment = environment::is_ready(&row, env);
-            let slug = row.slug.clone();
-            providers
-                .insert(slug, EffectiveProvider { row, built_in, overridden: true, credential_type, in_environment });
+        for stored in rows.providers {
+            let built_in = providers.contains_key(&stored.row.slug);
+            providers.insert(stored.row.slug.clone(), in_force(stored, built_in, true, env));
         }
         let hidden = rows.hidden.into_iter().map(|id| (id, None));
         let models = rows.models.into_iter().map(|model| (model.id.clone(), Some(model))).chain(hidden).collect();
@@ -90,4 +85,10 @@ impl Effective {
     pub fn can_serve(&self, model: &Model) -> bool {
         model.endpoints.iter().any(|endpoint| self.provider(&endpoint.provider).is_some_and(EffectiveProvider::ready))
     }
+}
+
+fn in_force(stored: StoredRow, built_in: bool, overridden: bool, env: &dyn Fn(&str) -> bool) -> EffectiveProvider {
+    let StoredRow { row, credential_type } = stored;
+    let (in_environment, addressed) = (environment::has_credential(&row, env), environment::is_addressed(&row, env));
+    EffectiveProvider { row, built_in, overridden, credential_type, in_environment, addressed }
 }

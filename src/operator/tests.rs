@@ -173,6 +173,60 @@ fn secrets_of_the_environment_go_only_where_the_shipped_catalog_sends_them() {
 }
 
 #[test]
+fn every_format_takes_its_own_kind_of_credential() {
+    let catalog = Catalog::new();
+    let account = json!({ "client_email": "a@p.iam.gserviceaccount.com", "project_id": "p",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n" });
+    let aws = json!({ "type": "aws", "access_key_id": "AKIA1", "secret_access_key": "canary" });
+    let entra = json!({ "type": "entra", "tenant_id": "t", "client_id": "c", "client_secret": "canary" });
+    for (dialect, members, credential) in [
+        (
+            "openai-responses",
+            json!({ "base_url": "https://x.example/v1" }),
+            json!({ "type": "bearer", "value": "canary" }),
+        ),
+        ("anthropic", json!({ "base_url": "https://x.example/v1" }), json!({ "type": "bearer", "value": "canary" })),
+        ("cohere", json!({ "base_url": "https://x.example" }), json!({ "type": "bearer", "value": "canary" })),
+        ("bedrock", json!({ "region": "eu-west-1" }), aws.clone()),
+        ("bedrock", json!({ "region": "eu-west-1" }), json!({ "type": "bearer", "value": "canary" })),
+        ("vertex", json!({ "region": "global" }), json!({ "type": "google_service_account", "json": account })),
+        (
+            "vertex",
+            json!({ "region": "eu", "project": "p", "token_url": "https://sts.example/t" }),
+            json!({ "type": "google_service_account", "json": account.to_string() }),
+        ),
+        ("azure-openai", json!({ "base_url": "https://r.example", "api_version": "2024-10-21" }), entra),
+        (
+            "ollama",
+            json!({ "base_url": "http://127.0.0.1:11434", "allow_private_network": true }),
+            json!({ "type": "none" }),
+        ),
+    ] {
+        let mut body = json!({ "name": "P", "dialect": dialect, "credential": credential });
+        body.as_object_mut().unwrap().extend(members.as_object().cloned().unwrap());
+        let answer = catalog.ask("PUT", "/admin/providers/own", body).unwrap()["data"].clone();
+        assert_eq!(answer["credential"], json!({ "type": credential["type"], "configured": true }), "{dialect}");
+        assert_eq!((&answer["dialect"], &answer["ready"]), (&json!(dialect), &json!(true)), "{answer}");
+        for (member, value) in members.as_object().unwrap() {
+            assert_eq!(&answer[member], value, "{dialect}");
+        }
+        let told = format!("{answer} {}", catalog.copy("providers").unwrap());
+        assert!(!told.contains("canary") && !told.contains("PRIVATE KEY"), "{told}");
+    }
+    // A credential is kept only where it can be used, and shown to nobody else.
+    let put = |body| catalog.refused("PUT", "/admin/providers/own", body);
+    let bedrock = |change: Value| {
+        let mut row = json!({ "name": "P", "dialect": "bedrock", "region": "eu-west-1" });
+        row.as_object_mut().unwrap().extend(change.as_object().cloned().unwrap());
+        row
+    };
+    catalog.ask("PUT", "/admin/providers/own", bedrock(json!({ "credential": aws }))).unwrap();
+    catalog.ask("PUT", "/admin/providers/own", bedrock(json!({ "region": "us-east-1" }))).unwrap();
+    assert_eq!(put(bedrock(json!({ "base_url": "https://evil.example" }))).1, "credential");
+    assert_eq!(put(bedrock(json!({ "dialect": "vertex", "project": "p" }))).1, "credential");
+}
+
+#[test]
 fn wrong_rows_are_refused_by_the_path_of_the_fault() {
     let catalog = Catalog::with_demo();
     for (body, param) in [
@@ -183,7 +237,25 @@ fn wrong_rows_are_refused_by_the_path_of_the_fault() {
         (demo(json!({ "data_policy": { "train": true } })), "data_policy.train"),
         (demo(json!({ "headers": { "Authorization": "x" } })), "headers.Authorization"),
         (demo(json!({ "credential": "sk-secret-value" })), "credential"),
-        (demo(json!({ "credential": { "type": "bearer" } })), "credential"),
+        (demo(json!({ "credential": { "type": "bearer" } })), "credential.value"),
+        (demo(json!({ "credential": { "type": "password" } })), "credential.type"),
+        (
+            demo(json!({ "credential": { "type": "aws", "access_key_id": "A", "secret_access_key": "s" } })),
+            "credential.type",
+        ),
+        (demo(json!({ "project": "p" })), "project"),
+        (demo(json!({ "api_version": "2024-10-21" })), "api_version"),
+        (demo(json!({ "token_url": "https://x.example" })), "token_url"),
+        (demo(json!({ "dialect": "azure-openai", "api_version": "a b" })), "api_version"),
+        (demo(json!({ "dialect": "azure-openai", "token_url": "http://x.example" })), "token_url"),
+        (demo(json!({ "dialect": "vertex" })), "region"),
+        (demo(json!({ "dialect": "vertex", "region": "evil.example" })), "region"),
+        (demo(json!({ "dialect": "vertex", "region": "global" })), "project"),
+        (demo(json!({ "dialect": "vertex", "region": "global", "project": "a/b" })), "project"),
+        (demo(json!({ "dialect": "bedrock", "base_url": "" })), "region"),
+        (demo(json!({ "dialect": "bedrock", "base_url": "", "region": "us" })), "region"),
+        (demo(json!({ "dialect": "ollama", "base_url": "" })), "base_url"),
+        (demo(json!({ "env": { "base_url": ["OPENAI_API_KEY"] } })), "env"),
         (demo(json!({ "slug": "other" })), "slug"),
         (demo(json!({ "colour": "red" })), "colour"),
     ] {

@@ -42,14 +42,15 @@ pub fn access(row: &Provider, values: Values<'_>) -> Result<Access, String> {
     Ok(Access::of(&credential, row.dialect))
 }
 
-/// Whether the environment has what it takes to call a row's provider, as far as names tell.
-pub fn is_ready(row: &Provider, is_set: &dyn Fn(&str) -> bool) -> bool {
+/// Whether the environment has a credential for a row, as far as names tell.
+pub fn has_credential(row: &Provider, is_set: &dyn Fn(&str) -> bool) -> bool {
+    credential(row, &|name| is_set(name).then(|| "set".to_owned())).is_some()
+}
+
+/// Whether a row has an address, of its own or from the environment.
+pub fn is_addressed(row: &Provider, is_set: &dyn Fn(&str) -> bool) -> bool {
     let values = |name: &str| is_set(name).then(|| "set".to_owned());
-    let addressed = match row.dialect {
-        Dialect::Bedrock | Dialect::Vertex => true,
-        _ => !row.base_url.is_empty() || has_address(row, &values),
-    };
-    addressed && credential(row, &values).is_some()
+    matches!(row.dialect, Dialect::Bedrock | Dialect::Vertex) || !row.base_url.is_empty() || has_address(row, &values)
 }
 
 fn has_address(row: &Provider, values: Values<'_>) -> bool {
@@ -58,10 +59,9 @@ fn has_address(row: &Provider, values: Values<'_>) -> bool {
 
 fn credential(row: &Provider, values: Values<'_>) -> Option<Credential> {
     let one = |setting: Setting| one(row, setting, values);
-    if row.env.contains_key(&Setting::BaseUrl)
-        && row.quirks.iter().any(|quirk| quirk == KEYLESS)
-        && !has_address(row, values)
-    {
+    let keyless = row.quirks.iter().any(|quirk| quirk == KEYLESS);
+    let addressed = is_addressed(row, &|name| values(name).is_some_and(|value| !value.trim().is_empty()));
+    if !addressed || keyless && row.env.contains_key(&Setting::BaseUrl) && !has_address(row, values) {
         // A key alone does not say that such a server runs, or where.
         return None;
     }
@@ -80,7 +80,7 @@ fn credential(row: &Provider, values: Values<'_>) -> Option<Credential> {
     {
         return Some(Credential::Entra { tenant_id, client_id, client_secret });
     }
-    (row.quirks.iter().any(|quirk| quirk == KEYLESS) && has_address(row, values)).then_some(Credential::None {})
+    (keyless && has_address(row, values)).then_some(Credential::None {})
 }
 
 fn one(row: &Provider, setting: Setting, values: Values<'_>) -> Option<String> {
@@ -146,7 +146,7 @@ mod tests {
             (anthropic(), vec![], "https://a.example/v1", None, Some(Access::None), false),
             (anthropic(), vec![("K1", "  "), ("K2", " sk \n")], "https://a.example/v1", None, header("x-api-key", "sk"), true),
             (anthropic(), vec![("K1", "a\nb")], "https://a.example/v1", None, None, true),
-            (azure(), vec![("A_KEY", "k")], "", None, None, false),
+            (azure(), vec![("A_KEY", "k")], "", None, Some(Access::None), false),
             (azure(), vec![("A_KEY", "k"), ("A_URL", "https://r.example/")], "https://r.example/", None, header("api-key", "k"), true),
             (azure(), vec![("A_KEY", "k"), ("A_NAME", "r")], "https://r.openai.azure.com/openai/v1", None, header("api-key", "k"), true),
             (azure(), vec![("A_KEY", "k"), ("A_NAME", "r"), ("A_VERSION", "2024-10-21")], "https://r.openai.azure.com", None, header("api-key", "k"), true),
@@ -172,7 +172,7 @@ mod tests {
             let values =
                 |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
             let set = |name: &str| values(name).is_some_and(|value| !value.trim().is_empty());
-            assert_eq!(is_ready(&given, &set), ready, "{variables:?}");
+            assert_eq!(has_credential(&given, &set), ready, "{variables:?}");
             let row = complete(given, &values);
             assert_eq!((row.base_url.as_str(), row.region.as_deref()), (base_url, region), "{variables:?}");
             assert_eq!(access(&row, &values).ok(), expected, "{variables:?}");

@@ -11,7 +11,7 @@ import { crc32 } from "node:zlib";
 import { demoRows } from "../../scripts/lib/demo-catalog.mjs";
 import { checksum, newKey } from "../../scripts/lib/keys.mjs";
 import { alive } from "../../scripts/lib/processes.mjs";
-import { parseVars } from "../../scripts/lib/settings.mjs";
+import { parseVars, switchedOnBy } from "../../scripts/lib/settings.mjs";
 import { trust } from "../../scripts/lib/trust.mjs";
 import { eventually, freePort, scratch, support } from "./support/runtimes.mjs";
 
@@ -326,4 +326,20 @@ test("the authorities of file and folder are trusted, each once", { skip: proces
 test(".dev.vars is read as wrangler reads it", () => {
   const source = 'A=1\n# B=2\nexport C = three words \nD="quo\\"ted#\\n2"\nE=\'si#ngle\'\nF=x # comment\n\nnonsense\nG=\n';
   assert.deepEqual(parseVars(source), { A: "1", C: "three words", D: 'quo\\"ted#\n2', E: "si#ngle", F: "x", G: "" });
+});
+
+test("a provider is switched on by the variables that its row names", () => {
+  const plain = { base_url: "https://p.example", api_key_env: ["A", "B"] };
+  const azure = { api_key_env: ["A"], env: { base_url: ["URL"], resource_name: ["NAME"], client_secret: ["SECRET"] } };
+  const cloud = { api_key_env: ["A"], env: { service_account: ["JSON"], access_key_id: ["ID"], secret_access_key: ["SECRET"] } };
+  const local = { base_url: "http://localhost:1", quirks: ["keyless"], api_key_env: ["A"], env: { base_url: ["URL"] } };
+  for (const [row, variables, expected] of [
+    [plain, "", ""], [plain, "B", "B"], [plain, "A B", "A B"], [plain, "URL", ""],
+    [azure, "A", ""], [azure, "URL", ""], [azure, "A URL", "A URL"], [azure, "A NAME", "A NAME"],
+    [cloud, "ID SECRET", ""], [cloud, "JSON", "JSON"], [cloud, "A", "A"],
+    [local, "A", ""], [local, "URL", "URL"], [local, "A URL", "A URL"],
+  ]) {
+    const env = Object.fromEntries(variables.split(" ").map((name) => [name, "set"]));
+    assert.equal(switchedOnBy(row, env).join(" "), expected, `${JSON.stringify(row)} ${variables}`);
+  }
 });

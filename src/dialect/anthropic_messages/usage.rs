@@ -34,11 +34,11 @@ pub fn decode(usage: &Value) -> Option<Usage> {
             completion,
             cached,
             cache_write,
+            cache_write_1h: inner("cache_creation", "ephemeral_1h_input_tokens")?.min(cache_write),
             reasoning: inner("output_tokens_details", "thinking_tokens")?,
+            web_searches: inner("server_tool_use", "web_search_requests")?,
             ..Tokens::default()
         },
-        cache_write_1h: inner("cache_creation", "ephemeral_1h_input_tokens")?.min(cache_write),
-        web_searches: inner("server_tool_use", "web_search_requests")?,
         provider_cost: usage.get("cost").and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0),
         native: Some((WIRE, Value::Object(usage.clone()))),
     })
@@ -78,8 +78,8 @@ pub fn encode(usage: Option<&Usage>, tier: Option<&str>, cost: Map<String, Value
 }
 
 fn own(usage: &Usage) -> Map<String, Value> {
-    let Usage { tokens, cache_write_1h, web_searches, provider_cost: _, native: _ } = usage;
-    let Tokens { prompt, completion, cached, cache_write, reasoning, .. } = tokens;
+    let Usage { tokens, provider_cost: _, native: _ } = usage;
+    let Tokens { prompt, completion, cached, cache_write, cache_write_1h, reasoning, web_searches, .. } = tokens;
     let mut object = json!({
         "input_tokens": prompt.saturating_sub(*cached).saturating_sub(*cache_write),
         "cache_creation_input_tokens": cache_write,

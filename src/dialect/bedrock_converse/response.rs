@@ -55,8 +55,13 @@ pub(super) fn usage(native: Value) -> Option<Usage> {
     let details = native.get("cacheDetails").and_then(Value::as_array);
     let hour = details.into_iter().flatten().filter(|detail| detail["ttl"] == "1h");
     let cache_write_1h = hour.map(|detail| count(detail, "inputTokens")).sum::<Option<u64>>()?;
-    let tokens =
-        Tokens { prompt: input? + cached + cache_write, completion: output?, cached, cache_write, ..Tokens::default() };
-    let cache_write_1h = cache_write_1h.min(cache_write);
-    Some(Usage { tokens, cache_write_1h, native: Some((WIRE, native)), ..Usage::default() })
+    let tokens = Tokens {
+        prompt: input? + cached + cache_write,
+        completion: output?,
+        cached,
+        cache_write,
+        cache_write_1h: cache_write_1h.min(cache_write),
+        ..Tokens::default()
+    };
+    Some(Usage { tokens, native: Some((WIRE, native)), ..Usage::default() })
 }

@@ -52,7 +52,7 @@ pub fn decode_answer(body: Value) -> Result<Answer, ProviderError> {
         answer.choices.push(Choice { parts: Vec::new(), finish, logprobs: None, extra: Extra::default() });
     }
     if let Some(usage) = &mut answer.usage {
-        usage.web_searches = searches;
+        usage.tokens.web_searches = searches;
     }
     answer.extra = Extra::of(Wire::Gemini, extra);
     Ok(answer)

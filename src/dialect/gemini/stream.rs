@@ -359,9 +359,10 @@ impl Decoder {
         out.extend(finishes.into_iter().map(|(choice, finish)| Event::Finish { choice, finish }));
         let native = Value::Object(mem::take(&mut self.usage));
         out.extend(usage::read_tier(&native).map(Event::ServiceTier));
-        if let Some(usage) = self.told.take() {
-            let native = Some((Wire::Gemini, native));
-            out.push(Event::Usage(Usage { web_searches: self.searches, native, ..usage }));
+        if let Some(mut usage) = self.told.take() {
+            usage.tokens.web_searches = self.searches;
+            usage.native = Some((Wire::Gemini, native));
+            out.push(Event::Usage(usage));
         }
         if !self.extra.is_empty() {
             out.push(Event::Extra(Extra::of(Wire::Gemini, mem::take(&mut self.extra))));

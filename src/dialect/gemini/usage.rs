@@ -46,6 +46,7 @@ pub(super) fn read(metadata: &Value) -> Option<Usage> {
         reasoning: thoughts.unwrap_or(0),
         completion_audio: of("candidatesTokensDetails", "AUDIO").min(completion),
         completion_image: of("candidatesTokensDetails", "IMAGE").min(completion),
+        ..Tokens::default()
     };
     Some(Usage { tokens, ..Usage::default() })
 }

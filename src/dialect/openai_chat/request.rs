@@ -180,7 +180,7 @@ pub fn outbound_edits(
     provider: &Provider,
     longest: Option<u64>,
 ) -> Result<Vec<Edit>> {
-    let quirk = |name: &str| provider.quirks.iter().any(|q| q == name);
+    let quirk = |name: &str| endpoint.quirks_at(provider).any(|quirk| quirk == name);
     let object = &call.object;
     let mut edits = ObjectEdits::new(object);
     if quirk("openrouter") {

@@ -20,6 +20,8 @@ use crate::{
 /// No provider means more tokens than this; what they cost would no longer fit into a number that
 /// JavaScript and SQLite's sums hold exactly.
 const MAX_TOKENS: u64 = 100_000_000;
+/// Nor searches for one answer.
+const MAX_SEARCHES: u64 = 10_000;
 
 /// Sets the names in an answer or a chunk of one.
 pub(super) fn name(finish: &Finish, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
@@ -144,10 +146,20 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
             reasoning,
             completion_audio: of(&answered, "audio_tokens")?,
             completion_image: of(&answered, "image_tokens")?,
+            web_searches: searches(&object),
+            ..Tokens::default()
         },
         estimated: false,
         provider_cost: object.get("cost").and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0),
     })
+}
+
+/// Searches of the web: OpenRouter's count of them (under its older name, too), or Perplexity's.
+fn searches(usage: &Object<'_>) -> u64 {
+    let of = |key: &str| usage.get(key)?.object()?.get("web_search_requests")?.as_u64();
+    let nested = of("server_tool_use_details").or_else(|| of("server_tool_use"));
+    let said = nested.or_else(|| usage.get("num_search_queries")?.as_u64());
+    said.filter(|searches| *searches <= MAX_SEARCHES).unwrap_or(0)
 }
 
 /// A count: `Some(None)` where there is none, `None` where it cannot be one.
@@ -196,8 +208,8 @@ pub(super) fn usage_edits(usage: &Object<'_>, tokens: &Tokens, cost: Option<&Cos
 
 /// A usage object of our own.
 pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String {
-    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
-        usage.tokens;
+    let Tokens { prompt, completion, cached, cache_write, prompt_audio, .. } = usage.tokens;
+    let Tokens { reasoning, completion_audio, completion_image, .. } = usage.tokens;
     let mut text = format!(
         "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{},\
          \"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"cache_write_tokens\":{cache_write},\"audio_tokens\":{prompt_audio}}},\

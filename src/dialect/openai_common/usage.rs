@@ -18,6 +18,8 @@ use crate::{
 
 /// No provider means more tokens than this.
 const MAX_TOKENS: u64 = 100_000_000;
+/// Nor searches for one answer.
+const MAX_SEARCHES: u64 = 10_000;
 
 /// Reads a usage object. `None` where it is none, or where its numbers cannot be meant: negative,
 /// fractional, not numbers, or far too many.
@@ -42,6 +44,8 @@ pub fn read_usage(value: Value, wire: Wire) -> Option<Usage> {
         reasoning: of(answered, "reasoning_tokens")?,
         completion_audio: of(answered, "audio_tokens")?,
         completion_image: of(answered, "image_tokens")?,
+        web_searches: searches(usage),
+        ..Tokens::default()
     };
     let beside =
         count(usage, "total_tokens")?.unwrap_or(0).saturating_sub(tokens.prompt.saturating_add(tokens.completion));
@@ -52,13 +56,7 @@ pub fn read_usage(value: Value, wire: Wire) -> Option<Usage> {
         tokens.completion += beside;
         tokens.reasoning = beside;
     }
-    Some(Usage {
-        tokens,
-        cache_write_1h: 0,
-        web_searches: searches(usage),
-        provider_cost: cost(usage),
-        native: Some((wire, value)),
-    })
+    Some(Usage { tokens, provider_cost: cost(usage), native: Some((wire, value)) })
 }
 
 /// The detail, or else the first of the other spellings that counts anything.
@@ -76,7 +74,10 @@ fn searches(usage: &Map<String, Value>) -> u64 {
     let nested = ["server_tool_use_details", "server_tool_use"]
         .iter()
         .find_map(|key| usage.get(*key)?.get("web_search_requests")?.as_u64());
-    nested.or_else(|| usage.get("num_search_queries")?.as_u64()).filter(|searches| *searches <= MAX_TOKENS).unwrap_or(0)
+    nested
+        .or_else(|| usage.get("num_search_queries")?.as_u64())
+        .filter(|searches| *searches <= MAX_SEARCHES)
+        .unwrap_or(0)
 }
 
 fn cost(usage: &Map<String, Value>) -> Option<f64> {
@@ -102,9 +103,9 @@ fn whole(number: f64) -> Option<u64> {
 
 /// Writes a usage object: the provider's own where it is of that format, with the gateway's cost in it.
 pub fn write_usage(usage: &Usage, wire: Wire, cost: Map<String, Value>) -> Value {
-    let Usage { tokens, cache_write_1h: _, web_searches, provider_cost: _, native } = usage;
-    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
-        tokens;
+    let Usage { tokens, provider_cost: _, native } = usage;
+    let Tokens { prompt, completion, cached, cache_write, prompt_audio, .. } = tokens;
+    let Tokens { reasoning, completion_audio, completion_image, web_searches, .. } = tokens;
     let mut written = match native {
         Some((of, Value::Object(own))) if *of == wire => {
             let mut own = own.clone();
@@ -214,7 +215,7 @@ mod tests {
             let mut usage = json!({"prompt_tokens": 1, "completion_tokens": 1});
             usage.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
             let usage = read_usage(usage, Wire::OpenaiChat).unwrap();
-            assert_eq!((usage.provider_cost, usage.web_searches), (cost, searches), "{members}");
+            assert_eq!((usage.provider_cost, usage.tokens.web_searches), (cost, searches), "{members}");
         }
     }
 

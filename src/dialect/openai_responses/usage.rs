@@ -40,17 +40,19 @@ pub(super) fn read(usage: Value, web_searches: u64) -> Option<Usage> {
         prompt_audio: of("input_tokens_details", "audio_tokens")?,
         completion_audio: of("output_tokens_details", "audio_tokens")?,
         completion_image: of("output_tokens_details", "image_tokens")?,
+        web_searches,
+        ..Tokens::default()
     };
     let amount = |key: &str| usage.get(key).and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0);
     let provider_cost = amount("cost").or_else(|| amount("cost_in_usd_ticks").map(|ticks| ticks / TICKS_PER_USD));
-    Some(Usage { tokens, cache_write_1h: 0, web_searches, provider_cost, native: Some((WIRE, usage)) })
+    Some(Usage { tokens, provider_cost, native: Some((WIRE, usage)) })
 }
 
 /// Writes it, with what it costs.
 pub(super) fn write(usage: &Usage, cost: Map<String, Value>) -> Value {
-    let Usage { tokens, cache_write_1h: _, web_searches: _, provider_cost: _, native } = usage;
-    let Tokens { prompt, completion, cached, cache_write, prompt_audio, reasoning, completion_audio, completion_image } =
-        *tokens;
+    let Usage { tokens, provider_cost: _, native } = usage;
+    let Tokens { prompt, completion, cached, cache_write, prompt_audio, .. } = *tokens;
+    let Tokens { reasoning, completion_audio, completion_image, .. } = *tokens;
     let mut written = match native {
         Some((WIRE, Value::Object(native))) => native.clone(),
         _ => Members::new(),

@@ -179,9 +179,17 @@ fn the_prompt_has_all_its_tokens() {
         "output_tokens_details": { "thinking_tokens": 20 }, "server_tool_use": { "web_search_requests": 2, "web_fetch_requests": 0 },
     });
     let usage = decode_answer(body(&json!({ "usage": wire.clone() }))).unwrap().usage.unwrap();
-    let tokens =
-        Tokens { prompt: 1600, completion: 50, cached: 1000, cache_write: 500, reasoning: 20, ..Tokens::default() };
-    assert_eq!((usage.tokens, usage.cache_write_1h, usage.web_searches), (tokens, 200, 2));
+    let tokens = Tokens {
+        prompt: 1600,
+        completion: 50,
+        cached: 1000,
+        cache_write: 500,
+        cache_write_1h: 200,
+        reasoning: 20,
+        web_searches: 2,
+        ..Tokens::default()
+    };
+    assert_eq!(usage.tokens, tokens);
     let foreign = Usage { native: None, ..usage };
     let again = encode_answer(&Answer { usage: Some(foreign), ..Answer::default() }, &names())["usage"].take();
     assert_eq!(again, wire);

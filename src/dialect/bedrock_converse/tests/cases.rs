@@ -304,7 +304,7 @@ fn usage_that_cannot_be_meant_is_none() {
     .unwrap();
     let tokens = usage.tokens;
     assert_eq!((tokens.prompt, tokens.completion, tokens.cached, tokens.cache_write), (21, 5, 7, 11));
-    assert_eq!(usage.cache_write_1h, 4);
+    assert_eq!(usage.tokens.cache_write_1h, 4);
     for bad in [
         json!(null),
         json!({}),
