@@ -5,6 +5,10 @@ mod cost;
 mod look;
 mod relay;
 mod request;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
