@@ -860,8 +860,9 @@ impl Gateway {
         if wire == Wire::AnthropicMessages && !exchange.anthropic_beta.is_empty() && row.dialect == Dialect::Anthropic {
             headers.push(("anthropic-beta".to_owned(), exchange.anthropic_beta.clone()));
         }
-        let native = exchange.native && Relay::can_be_native(wire, exchange.api.wire());
-        if wire != exchange.api.wire() || wire != Wire::OpenaiChat {
+        let same = wire == exchange.api.wire();
+        let native = exchange.native && same;
+        if !same {
             exchange.asked = formats::asked(call, exchange.array);
         }
         exchange.relay = exchange.stream.then(|| exchange.new_relay(native));
@@ -1337,10 +1338,10 @@ impl Exchange {
 
     /// The relay of the current attempt's stream.
     fn new_relay(&self, native: bool) -> Relay {
-        let target = self.target();
-        let quirks = target.map(|target| formats::quirks(&target.provider.row, self.wire)).unwrap_or_default();
+        let target = self.target().and_then(|target| Some((&target.provider.row, target.endpoint()?)));
+        let quirks = target.map(|(row, endpoint)| formats::quirks(row, endpoint, self.wire)).unwrap_or_default();
         let addressee = Addressee {
-            model: target.and_then(Target::endpoint).map_or("", |endpoint| &endpoint.upstream_model),
+            model: target.map_or("", |(_, endpoint)| &endpoint.upstream_model),
             quirks: &quirks,
             longest: None,
             model_longest: None,

@@ -80,7 +80,8 @@ pub struct Call<'a> {
 /// unless empty, because silence would be worse.
 pub const REFUSED: &[&str] = &["plugins", "transforms", "preset", "stop_server_tools_when", "deferred_tools"];
 
-/// Members that every route has for the gateway, beside `model`: they mean nothing to a provider.
+/// Members that every route has for the gateway, beside `model`: they mean nothing to a provider. They are
+/// OpenRouter's (openrouter.ai/docs/api-reference, November 2026), and `tags`, which is this gateway's.
 pub const GATEWAY_OWNED: &[&str] = &[
     "models",
     "route",

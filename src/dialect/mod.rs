@@ -1,7 +1,8 @@
 //! Wire formats, one folder each. A dialect never imports another.
 //!
 //! Where client and provider speak the same format, the client's bytes are passed on with the members
-//! edited that the gateway owns (so far `openai_chat` alone: `request.rs`, `response.rs`, `stream.rs`).
+//! edited that the gateway owns: each format's `passing.rs` (of `openai_chat`: `request.rs`, `response.rs`,
+//! `stream.rs`, which serve `openai_completions` too) on top of [`passing`].
 //! Otherwise: wire → [`chat`](crate::chat) → wire. Every format has, as far as it can be spoken to a
 //! provider (out) or by a client (in):
 //!

@@ -1,14 +1,34 @@
 //! What answers have in common whose bytes are passed on: client and provider speak the same format, and
 //! the gateway edits only names and cost. Each format's own part of it is in its folder.
 
+mod cost;
+mod look;
+mod relay;
+mod request;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
+
+use serde_json::Value;
+
+pub use cost::{Spent, cost_details, cost_members, set_cost, set_usage};
+pub use look::{kind, number_after, string_after, text, tree};
+pub use relay::{Format, Look, Relay, Said};
+pub use request::{clamp, cut_owned, is_nothing, number, ordered};
 
 use crate::{
     budget::Policy,
     catalog::{CostBreakdown, Pricing, Tokens},
-    chat::ProviderError,
+    chat::{self, ProviderError},
+    dialect::Names,
     error::Error,
-    framing::edit::Edit,
+    framing::{
+        edit::{Edit, ObjectEdits},
+        json::quote,
+    },
     routing::fallback::Cause,
 };
 
@@ -39,6 +59,34 @@ impl Finish {
         let cost = self.pricing.as_ref()?.cost(tokens);
         Some(CostBreakdown { total: self.policy.charge(cost.total), ..cost })
     }
+
+    /// The same for whoever writes an answer, or a part of one, anew.
+    pub fn names(&self, cost: Option<&CostBreakdown>) -> Names {
+        let metadata = self.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Names {
+            id: self.id.clone(),
+            model: self.model.clone(),
+            provider: self.provider.clone(),
+            created: self.created,
+            cost: cost.map(cost_members).unwrap_or_default(),
+            extra: metadata.map(|story: Value| ("openrouter_metadata".to_owned(), story)).into_iter().collect(),
+            request: None,
+        }
+    }
+
+    /// Sets the routing story, where the client wants it.
+    pub fn tell_story(&self, changed: &mut ObjectEdits<'_, '_>) {
+        if let Some(metadata) = &self.metadata {
+            changed.set("openrouter_metadata", metadata.clone());
+        }
+    }
+}
+
+/// Names the answer, or the part of one, by the gateway's words for it.
+pub fn name(finish: &Finish, changed: &mut ObjectEdits<'_, '_>) {
+    changed.set("id", quote(&finish.id));
+    changed.set("model", quote(&finish.model));
+    changed.set("provider", quote(&finish.provider));
 }
 
 /// What was used.
@@ -57,14 +105,22 @@ pub struct Usage {
 pub struct ResponseFacts {
     /// The provider's id of it.
     pub upstream_id: Option<String>,
-    /// Why it ended.
+    /// Why it ended, in the words of OpenAI's chat.
     pub finish_reason: Option<String>,
-    /// The same in the provider's own words, where they are others.
+    /// The same in the provider's.
     pub native_finish_reason: Option<String>,
     /// What was used.
     pub usage: Usage,
     /// The tier that served.
     pub service_tier: Option<String>,
+}
+
+impl ResponseFacts {
+    /// How it ended.
+    pub fn ended(&mut self, finish: chat::Finish) {
+        self.finish_reason = Some(finish.reason.as_str().to_owned());
+        self.native_finish_reason = finish.native;
+    }
 }
 
 /// An answer, read.

@@ -1,17 +1,14 @@
 //! A whole answer, from the provider's format to the client's.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::{
-    translated::extra,
-    wire::{decode_answer, encode_answer},
-};
+use super::wire::{decode_answer, encode_answer};
 use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::{ProviderError, Usage, Wire},
     dialect::{
-        Names, openai_chat,
+        Names, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
         passing::{self, Finish, ResponseFacts},
     },
     framing::edit::Edit,
@@ -39,8 +36,17 @@ pub fn read_answer(
     finish: &Finish,
     asked: Value,
 ) -> Result<Answered, (Cause, ProviderError)> {
-    if from == to && from == Wire::OpenaiChat {
-        let passing::Answer { facts, cost, edits } = openai_chat::read_answer(body, finish)?;
+    if from == to {
+        let passing::Answer { facts, cost, edits } = match from {
+            Wire::OpenaiCompletions => openai_completions::passing::read_answer(body, finish),
+            Wire::OpenaiResponses => openai_responses::passing::read_answer(body, finish),
+            Wire::AnthropicMessages => anthropic_messages::passing::read_answer(body, finish),
+            Wire::Gemini => gemini::passing::read_answer(body, finish),
+            // No client speaks the formats that are for providers alone.
+            Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
+                openai_chat::read_answer(body, finish)
+            }
+        }?;
         return Ok(Answered { facts, cost, body: Ok(edits) });
     }
     let malformed = || (Cause::Malformed, ProviderError::default());
@@ -70,8 +76,7 @@ pub fn read_answer(
     );
     answer.usage = Some(usage);
     let cost = finish.cost(&facts.usage.tokens);
-    let mut names = names(finish, asked);
-    names.cost = cost.map(|cost| cost_members(&cost)).unwrap_or_default();
+    let mut names = Names { request: Some(asked), ..finish.names(cost.as_ref()) };
     if facts.usage.estimated {
         names.cost.insert("is_estimated".to_owned(), true.into());
     }
@@ -84,33 +89,4 @@ pub fn facts_of(facts: ResponseFacts, usage: &Usage) -> ResponseFacts {
     let Usage { tokens, provider_cost, native, .. } = usage;
     let usage = passing::Usage { tokens: *tokens, estimated: native.is_none(), provider_cost: *provider_cost };
     ResponseFacts { usage, ..facts }
-}
-
-/// How the answer is named to the client.
-pub fn names(finish: &Finish, asked: Value) -> Names {
-    Names {
-        id: finish.id.clone(),
-        model: finish.model.clone(),
-        provider: finish.provider.clone(),
-        created: finish.created,
-        cost: Map::new(),
-        extra: extra(finish),
-        request: Some(asked),
-    }
-}
-
-/// What is added to an answer's usage: `cost`, `is_byok`, `cost_details`.
-pub fn cost_members(cost: &CostBreakdown) -> Map<String, Value> {
-    let details = json!({
-        "upstream_inference_cost": null,
-        "upstream_inference_prompt_cost": cost.prompt.to_json(),
-        "upstream_inference_completions_cost": cost.completion.to_json(),
-    });
-    [
-        ("cost".to_owned(), cost.total.to_json()),
-        ("is_byok".to_owned(), false.into()),
-        ("cost_details".to_owned(), details),
-    ]
-    .into_iter()
-    .collect()
 }

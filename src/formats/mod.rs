@@ -38,7 +38,7 @@ use crate::{
 
 /// The format in which this endpoint is asked what came by this route; nothing where it cannot be.
 pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Option<Wire> {
-    let also = |quirk: &str| provider.quirks.iter().any(|known| known == quirk);
+    let also = |quirk: &str| provider.quirks.iter().chain(&endpoint.quirks).any(|known| known == quirk);
     Some(match provider.dialect {
         Dialect::Openai | Dialect::AzureOpenai => match api {
             Api::Completions if also("completions") => Wire::OpenaiCompletions,

@@ -1,6 +1,6 @@
 //! The call of a provider: its address, its body, and what is lost on the way.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     media::{Fetched, fill, missing},
@@ -13,8 +13,8 @@ use crate::{
     chat::{Request, Wire},
     dialect::{
         Target,
-        call::{Api, Call},
-        openai_chat, openai_responses,
+        call::{Api, Call, GATEWAY_OWNED},
+        anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
     },
     error::{Error, Result},
     framing::edit::{Edit, apply},
@@ -73,11 +73,21 @@ pub fn outbound(
 ) -> Result<Wanted> {
     let wire = spoken(call.api, row, endpoint).ok_or_else(|| Error::internal("an endpoint that cannot be asked"))?;
     let url = address(wire, call.stream, row, endpoint)?;
-    if wire == call.api.wire() && wire == Wire::OpenaiChat {
-        let body = Body::Edits(openai_chat::outbound_edits(call, endpoint, row, longest)?);
-        return Ok(Wanted::Call(Box::new(Outbound { url, wire, body, losses: Vec::new() })));
+    if wire == call.api.wire() {
+        let (object, stream, row) = (&call.object, call.stream, &*effective(row, endpoint, wire));
+        let edits = match wire {
+            Wire::OpenaiCompletions => openai_completions::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::OpenaiResponses => openai_responses::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::AnthropicMessages => anthropic_messages::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::Gemini => gemini::passing::outbound_edits(object, stream, endpoint, row, longest),
+            // No client speaks the formats that are for providers alone.
+            Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
+                openai_chat::outbound_edits(call, endpoint, row, longest)
+            }
+        }?;
+        return Ok(Wanted::Call(Box::new(Outbound { url, wire, body: Body::Edits(edits), losses: Vec::new() })));
     }
-    let quirks = quirks(row, wire);
+    let quirks = quirks(row, endpoint, wire);
     let target = Target {
         model: &endpoint.upstream_model,
         quirks: &quirks,
@@ -100,7 +110,7 @@ pub fn outbound(
 fn canonical(call: &Call<'_>, wire: Wire) -> Result<Request> {
     let mut body = tree(call)?;
     if let serde_json::Value::Object(members) = &mut body {
-        members.retain(|key, _| !crate::dialect::call::GATEWAY_OWNED.contains(&key.as_str()));
+        members.retain(|key, _| !GATEWAY_OWNED.contains(&key.as_str()));
     }
     let mut request = decode_request(call.api.wire(), body)?;
     request.stream = call.stream;
@@ -110,10 +120,20 @@ fn canonical(call: &Call<'_>, wire: Wire) -> Result<Request> {
     Ok(request)
 }
 
-/// The row's quirks, and what its dialect and the format together mean.
-pub fn quirks(row: &Provider, wire: Wire) -> Vec<String> {
+/// The row with all quirks that hold for the endpoint.
+fn effective<'r>(row: &'r Provider, endpoint: &Endpoint, wire: Wire) -> Cow<'r, Provider> {
+    let is_its_own = endpoint.quirks.is_empty() && row.dialect != Dialect::Vertex;
+    if is_its_own {
+        return Cow::Borrowed(row);
+    }
+    Cow::Owned(Provider { quirks: quirks(row, endpoint, wire), ..row.clone() })
+}
+
+/// The row's quirks and the endpoint's, and what its dialect and the format together mean.
+pub fn quirks(row: &Provider, endpoint: &Endpoint, wire: Wire) -> Vec<String> {
     let mut quirks = row.quirks.clone();
-    if row.dialect == Dialect::Vertex && wire == Wire::AnthropicMessages {
+    quirks.extend(endpoint.quirks.iter().cloned());
+    if row.dialect == Dialect::Vertex && wire == Wire::AnthropicMessages && !quirks.iter().any(|known| known == "vertex") {
         quirks.push("vertex".to_owned());
     }
     quirks

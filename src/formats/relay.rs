@@ -7,8 +7,8 @@ use crate::{
     catalog::CostBreakdown,
     chat::{ProviderError, Wire},
     dialect::{
-        Target, openai_chat,
-        passing::{Finish, ResponseFacts, StreamEnd},
+        Target, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
+        passing::{self, Finish, ResponseFacts, StreamEnd},
     },
     routing::fallback::Cause,
     time::Millis,
@@ -17,8 +17,10 @@ use crate::{
 /// A stream being relayed.
 #[derive(Debug)]
 pub enum Relay {
-    /// OpenAI's chat on both sides.
-    Chat(openai_chat::Relay),
+    /// OpenAI's chat on both sides, or its completions.
+    Chat(Box<openai_chat::Relay>),
+    /// Another format on both sides.
+    Passed(Box<passing::Relay>),
     /// Two formats.
     Translated(Box<translated::Relay>),
 }
@@ -26,21 +28,26 @@ pub enum Relay {
 impl Relay {
     /// Nothing has come yet. `native`: the client's bytes flow elsewhere, where they can.
     pub fn new(from: Wire, to: Wire, target: &Target<'_>, finish: Finish, native: bool, asked: Value) -> Self {
-        if from == to && from == Wire::OpenaiChat {
-            return Self::Chat(openai_chat::Relay::new(finish, native));
+        if from != to {
+            return Self::Translated(Box::new(translated::Relay::new(from, to, target, finish, asked)));
         }
-        Self::Translated(Box::new(translated::Relay::new(from, to, target, finish, asked)))
-    }
-
-    /// Whether streams between these two can be native.
-    pub fn can_be_native(from: Wire, to: Wire) -> bool {
-        from == to && from == Wire::OpenaiChat
+        match from {
+            Wire::OpenaiCompletions => Self::Chat(Box::new(openai_completions::passing::relay(finish, native))),
+            Wire::OpenaiResponses => Self::Passed(Box::new(openai_responses::passing::relay(finish, native))),
+            Wire::AnthropicMessages => Self::Passed(Box::new(anthropic_messages::passing::relay(finish, native))),
+            Wire::Gemini => Self::Passed(Box::new(gemini::passing::relay(finish, native))),
+            // No client speaks the formats that are for providers alone.
+            Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
+                Self::Chat(Box::new(openai_chat::Relay::new(finish, native)))
+            }
+        }
     }
 
     /// Whether the client's bytes flow elsewhere.
     pub fn is_native(&self) -> bool {
         match self {
             Self::Chat(relay) => relay.is_native(),
+            Self::Passed(relay) => relay.is_native(),
             Self::Translated(_) => false,
         }
     }
@@ -49,6 +56,7 @@ impl Relay {
     pub fn push(&mut self, chunk: &[u8], now: Millis, out: &mut Vec<u8>) {
         match self {
             Self::Chat(relay) => relay.push(chunk, now, out),
+            Self::Passed(relay) => relay.push(chunk, now, out),
             Self::Translated(relay) => relay.push(chunk, now, out),
         }
     }
@@ -57,6 +65,7 @@ impl Relay {
     pub fn written(&self) -> u64 {
         match self {
             Self::Chat(relay) => relay.written(),
+            Self::Passed(relay) => relay.written(),
             Self::Translated(relay) => relay.written(),
         }
     }
@@ -65,6 +74,7 @@ impl Relay {
     pub fn first_content_at(&self) -> Option<Millis> {
         match self {
             Self::Chat(relay) => relay.first_content_at,
+            Self::Passed(relay) => relay.first_content_at,
             Self::Translated(relay) => relay.first_content_at(),
         }
     }
@@ -73,6 +83,7 @@ impl Relay {
     pub fn rename(&mut self, finish: Finish) {
         match self {
             Self::Chat(relay) => relay.rename(finish),
+            Self::Passed(relay) => relay.rename(finish),
             Self::Translated(relay) => relay.rename(finish),
         }
     }
@@ -81,6 +92,7 @@ impl Relay {
     pub fn is_done(&self) -> bool {
         match self {
             Self::Chat(relay) => relay.is_done(),
+            Self::Passed(relay) => relay.is_done(),
             Self::Translated(relay) => relay.is_done(),
         }
     }
@@ -89,6 +101,7 @@ impl Relay {
     pub fn failure(&self) -> Option<&(Cause, ProviderError)> {
         match self {
             Self::Chat(relay) => relay.failure(),
+            Self::Passed(relay) => relay.failure(),
             Self::Translated(relay) => relay.failure(),
         }
     }
@@ -97,6 +110,7 @@ impl Relay {
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
         match self {
             Self::Chat(relay) => relay.end(end, now, out),
+            Self::Passed(relay) => relay.end(end, now, out),
             Self::Translated(relay) => relay.end(end, now, out),
         }
     }

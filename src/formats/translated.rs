@@ -3,10 +3,10 @@
 //! Nothing is promised to the client before the first content; what is written before (a message's
 //! beginning) is held back by who relays it, and thrown away where another provider takes over.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    answer::{cost_members, facts_of, names},
+    answer::facts_of,
     wire::{Decoder, Encoder, Framing},
 };
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     catalog::{CostBreakdown, Tokens},
     chat::{Block, Delta, Event, Finish as Ending, FinishReason, ProviderError, Usage, Wire},
     dialect::{
-        Frame, Target,
-        passing::{Finish, ResponseFacts, StreamEnd, broken},
+        Frame, Names, Target,
+        passing::{Finish, ResponseFacts, StreamEnd, broken, cost_members},
     },
     routing::fallback::Cause,
     time::Millis,
@@ -47,7 +47,7 @@ impl Relay {
         Self {
             framing: Framing::of(from),
             decoder: Decoder::new(from, target),
-            encoder: Encoder::new(to, names(&finish, asked)),
+            encoder: Encoder::new(to, Names { request: Some(asked), ..finish.names(None) }),
             finish,
             events: Vec::new(),
             usage: None,
@@ -176,11 +176,11 @@ impl Relay {
             self.encoder.fail(&broken(&self.finish.provider, *cause, error), out);
             self.facts.finish_reason = Some("error".to_owned());
         } else {
-            let mut members = cost.map(|cost| cost_members(&cost)).unwrap_or_default();
+            let mut members = cost.as_ref().map(cost_members).unwrap_or_default();
             if self.facts.usage.estimated {
                 members.insert("is_estimated".to_owned(), true.into());
             }
-            self.encoder.end(&usage, members, extra(&self.finish), out);
+            self.encoder.end(&usage, members, self.finish.names(None).extra, out);
         }
         (self.facts.clone(), cost)
     }
@@ -223,10 +223,4 @@ fn length(delta: &Delta) -> usize {
         Delta::Foreign(value) => value.to_string().len(),
         Delta::Citation(_) | Delta::Signature(_) => 0,
     }
-}
-
-/// The routing story, where the client wants it.
-pub fn extra(finish: &Finish) -> Map<String, Value> {
-    let metadata = finish.metadata.as_deref().and_then(|json| serde_json::from_str(json).ok());
-    metadata.map(|metadata: Value| ("openrouter_metadata".to_owned(), metadata)).into_iter().collect()
 }

@@ -217,7 +217,7 @@ pub fn outbound_edits(
 }
 
 /// Two names of one parameter, of which the provider knows only `to`; what stands there already wins.
-fn rename(object: &Object<'_>, edits: &mut ObjectEdits<'_, '_>, from: &str, to: &str) {
+pub fn rename(object: &Object<'_>, edits: &mut ObjectEdits<'_, '_>, from: &str, to: &str) {
     if let Some(value) = object.get(from) {
         if object.get(to).is_none() && value.kind != Kind::Null {
             edits.set(to, value.text.to_owned());
@@ -253,7 +253,7 @@ fn reasoning_effort(object: &Object<'_>) -> Result<Option<String>> {
 }
 
 /// The client's `stream_options` with `include_usage` switched on: the gateway always asks for usage.
-fn with_usage(options: Option<&Value<'_>>) -> String {
+pub fn with_usage(options: Option<&Value<'_>>) -> String {
     let mut options =
         options.and_then(|value| serde_json::from_str::<serde_json::Map<_, _>>(value.text).ok()).unwrap_or_default();
     options.insert("include_usage".to_owned(), true.into());

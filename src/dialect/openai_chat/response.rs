@@ -9,7 +9,7 @@ use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
-    dialect::passing::{Answer, Finish, ResponseFacts, Usage},
+    dialect::passing::{Answer, Finish, ResponseFacts, Usage, cost_details},
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value, quote, scan_object},
@@ -60,6 +60,8 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
             changed.set("native_finish_reason", reason.as_deref().map_or("null".to_owned(), quote));
             edits.extend(changed.finish());
         }
+        facts.native_finish_reason =
+            facts.native_finish_reason.or_else(|| text(&choice, "native_finish_reason").or_else(|| reason.clone()));
         facts.finish_reason = facts.finish_reason.or(reason);
     }
     let usage = object.get("usage");
@@ -76,9 +78,11 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
 
     let mut changed = ObjectEdits::new(&object);
     name(finish, &object, &mut changed);
+    // OpenAI's older completions have texts where chat has messages.
+    let texts = choices.iter().filter_map(Value::object).any(|choice| choice.get("text").is_some());
     // What OpenRouter's SDKs insist on and some providers leave out.
     let expected = [
-        ("object", "\"chat.completion\"".to_owned()),
+        ("object", if texts { "\"text_completion\"" } else { "\"chat.completion\"" }.to_owned()),
         ("created", finish.created.to_string()),
         ("system_fingerprint", "null".to_owned()),
     ];
@@ -224,13 +228,6 @@ pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String 
     }
     text.push('}');
     text
-}
-
-fn cost_details(cost: &CostBreakdown) -> String {
-    format!(
-        "{{\"upstream_inference_cost\":null,\"upstream_inference_prompt_cost\":{},\"upstream_inference_completions_cost\":{}}}",
-        cost.prompt, cost.completion
-    )
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! before it (role, empty deltas, comments) is held back and goes out with it.
 
 use memchr::memmem;
+use serde_json::{Value as Tree, json};
 
 use super::response::{error_inside, name, read_usage, text, usage_edits, usage_json};
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
 pub struct Relay {
     finish: Finish,
     native: bool,
+    kind: Kinds,
     splitter: Splitter,
     prefix: Prefix,
     /// The closing chunk as the provider sent it, to be completed with cost.
@@ -47,6 +49,36 @@ pub struct Relay {
     /// Why it cannot go on.
     failure: Option<(Cause, ProviderError)>,
     done: bool,
+}
+
+/// Which of OpenAI's two formats it is: they differ in what a choice holds.
+#[derive(Clone, Copy, Debug)]
+enum Kinds {
+    /// `delta`
+    Chat,
+    /// `text`
+    Completions,
+}
+
+impl Kinds {
+    fn object(self) -> &'static str {
+        match self {
+            Self::Chat => "chat.completion.chunk",
+            Self::Completions => "text_completion",
+        }
+    }
+
+    /// A choice that says no more than why it ended. `delta`: of chat.
+    fn ended(self, delta: &Tree, reason: &str, native: Option<&str>) -> Tree {
+        match self {
+            Self::Chat => {
+                json!({ "index": 0, "delta": delta, "finish_reason": reason, "native_finish_reason": native })
+            }
+            Self::Completions => {
+                json!({ "index": 0, "text": "", "logprobs": null, "finish_reason": reason, "native_finish_reason": native })
+            }
+        }
+    }
 }
 
 /// What all content chunks of a stream begin with, as it came and as it goes out: everything before the
@@ -97,9 +129,19 @@ fn absent_or_null(text: &[u8], name: &[u8], null: &[u8]) -> bool {
 impl Relay {
     /// Nothing has come yet.
     pub fn new(finish: Finish, native: bool) -> Self {
+        Self::of(Kinds::Chat, finish, native)
+    }
+
+    /// The same for a stream of OpenAI's older completions.
+    pub fn of_completions(finish: Finish, native: bool) -> Self {
+        Self::of(Kinds::Completions, finish, native)
+    }
+
+    fn of(kind: Kinds, finish: Finish, native: bool) -> Self {
         Self {
             finish,
             native,
+            kind,
             splitter: Splitter::default(),
             prefix: Prefix::default(),
             closing: None,
@@ -221,12 +263,12 @@ impl Relay {
     }
 
     fn content_bytes_of(choices: &Value<'_>) -> usize {
-        let deltas = choices.items().into_iter().filter_map(|choice| choice.object()?.get("delta").copied());
-        deltas
-            .flat_map(|delta| delta.members())
-            .filter(|member| member.key != "role")
-            .map(|member| member.value.text.len())
-            .sum()
+        let of = |choice: &Object<'_>| {
+            let delta = choice.get("delta").map(Value::members).unwrap_or_default();
+            let said = delta.iter().filter(|member| member.key != "role").map(|member| member.value.text.len());
+            said.chain(choice.get("text").map(|text| text.text.len())).sum::<usize>()
+        };
+        choices.items().iter().filter_map(Value::object).map(|choice| of(&choice)).sum()
     }
 
     /// Reads a chunk object. `None`: it is the closing chunk, to be kept for the end.
@@ -286,17 +328,27 @@ impl Relay {
                 changed.set("native_finish_reason", quote(&reason));
                 edits.extend(changed.finish());
             }
+            let native = text(&choice, "native_finish_reason").unwrap_or_else(|| reason.clone());
+            self.facts.native_finish_reason.get_or_insert(native);
             self.facts.finish_reason.get_or_insert(reason);
             self.first_content_at.get_or_insert(now);
         }
         // Moonshot puts the usage into the last choice.
         self.note_usage(choice.get("usage"));
         for member in choice.get("delta").map(Value::members).unwrap_or_default() {
-            let empty = matches!(member.value.text, "\"\"" | "null" | "[]" | "{}");
-            if member.key != "role" && !empty {
-                self.content_bytes += member.value.text.len();
-                self.first_content_at.get_or_insert(now);
+            if member.key != "role" {
+                self.content(&member.value, now);
             }
+        }
+        if let Some(text) = choice.get("text") {
+            self.content(text, now);
+        }
+    }
+
+    fn content(&mut self, value: &Value<'_>, now: Millis) {
+        if !matches!(value.text, "\"\"" | "null" | "[]" | "{}") {
+            self.content_bytes += value.text.len();
+            self.first_content_at.get_or_insert(now);
         }
     }
 
@@ -304,6 +356,7 @@ impl Relay {
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
         if end == StreamEnd::OutOfBudget && !self.done && self.facts.finish_reason.is_none() {
             self.facts.finish_reason = Some("length".to_owned());
+            self.facts.native_finish_reason = Some("budget_exhausted".to_owned());
             out.extend_from_slice(&self.out_of_budget());
         }
         let rest = self.splitter.take_rest();
@@ -332,7 +385,7 @@ impl Relay {
         let cost = self.finish.cost(&self.facts.usage.tokens);
         if let Some((cause, error)) = &self.failure {
             let usage = usage_json(&self.facts.usage, cost.as_ref());
-            out.extend_from_slice(&error_event(&self.finish, *cause, error, Some(&usage)));
+            out.extend_from_slice(&error_event(self.kind, &self.finish, *cause, error, Some(&usage)));
             self.facts.finish_reason = Some("error".to_owned());
         } else if self.native {
             if end == StreamEnd::OutOfBudget {
@@ -347,13 +400,13 @@ impl Relay {
 
     /// The chunk that ends an answer which its budget does not cover any further.
     fn out_of_budget(&self) -> Vec<u8> {
-        let chunk = serde_json::json!({
+        let chunk = json!({
             "id": self.finish.id,
-            "object": "chat.completion.chunk",
+            "object": self.kind.object(),
             "created": self.finish.created,
             "model": self.finish.model,
             "provider": self.finish.provider,
-            "choices": [{ "index": 0, "delta": {}, "finish_reason": "length", "native_finish_reason": "budget_exhausted" }],
+            "choices": [self.kind.ended(&json!({}), "length", Some("budget_exhausted"))],
         });
         format!("data: {chunk}\n\n").into_bytes()
     }
@@ -379,9 +432,9 @@ impl Relay {
             let Finish { id, model, provider, metadata, .. } = &self.finish;
             let metadata = metadata.as_ref().map_or(String::new(), |json| format!(",\"openrouter_metadata\":{json}"));
             let (id, model, provider) = (quote(id), quote(model), quote(provider));
-            let usage = self.usage_text(cost);
+            let (usage, object) = (self.usage_text(cost), self.kind.object());
             let chunk = format!(
-                "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
+                "{{\"id\":{id},\"object\":\"{object}\",\"created\":{},\"model\":{model},\"provider\":{provider},\
                  \"choices\":[],\"usage\":{usage}{metadata}}}",
                 self.finish.created
             );
@@ -392,12 +445,12 @@ impl Relay {
 }
 
 /// The event that ends a broken stream, in OpenRouter's shape.
-fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
+fn error_event(kind: Kinds, finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
     let failure = broken(&finish.provider, cause, error);
     let facts = failure.kind.facts();
-    let mut event = serde_json::json!({
+    let mut event = json!({
         "id": finish.id,
-        "object": "chat.completion.chunk",
+        "object": kind.object(),
         "created": finish.created,
         "model": finish.model,
         "provider": finish.provider,
@@ -407,7 +460,7 @@ fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Opti
             "type": facts.openai_type,
             "metadata": { "error_type": facts.error_type, "provider_name": finish.provider, "provider_code": error.code },
         },
-        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
+        "choices": [kind.ended(&json!({ "content": "" }), "error", None)],
     })
     .to_string();
     if let Some(usage) = usage {
@@ -423,7 +476,6 @@ fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Opti
 mod tests {
     use super::{super::response::tests::finish, *};
     use proptest::prelude::*;
-    use serde_json::{Value as Tree, json};
 
     const STREAM: &str = concat!(
         ": hello\n\n",

@@ -345,7 +345,7 @@ impl Pending {
 }
 
 /// An event whose type is its name.
-fn write(name: &str, members: Map<String, Value>, out: &mut Vec<u8>) {
+pub fn write(name: &str, members: Map<String, Value>, out: &mut Vec<u8>) {
     let mut event = Map::new();
     event.insert("type".to_owned(), name.into());
     event.extend(members);

@@ -1,0 +1,5 @@
+//! Every format but OpenAI's chat: recorded traffic, damage to it, and tables of what is edited.
+
+mod recorded;
+mod requests;
+mod streams;
