@@ -1,4 +1,4 @@
-//! Every format but OpenAI's chat: recorded traffic, damage to it, and tables of what is edited.
+//! Every format: recorded traffic, damage to it, and tables of what is edited.
 
 mod recorded;
 mod requests;

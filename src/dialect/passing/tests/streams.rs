@@ -48,12 +48,21 @@ const COMPLETIONS: &str = concat!(
     "data: [DONE]\n\n",
 );
 
+const CHAT: &str = concat!(
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grü\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ße\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"!\"},\"finish_reason\":\"stop\"}]}\n\n",
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\n",
+    "data: [DONE]\n\n",
+);
+
 fn stream(wire: Wire) -> &'static str {
     match wire {
         Wire::Anthropic => ANTHROPIC,
         Wire::Responses => RESPONSES,
         Wire::Gemini => GEMINI,
         Wire::Completions => COMPLETIONS,
+        Wire::Chat => CHAT,
     }
 }
 
@@ -284,7 +293,7 @@ fn an_answer_that_its_provider_keeps_keeps_its_id() {
 proptest! {
     #[test]
     fn any_split_of_the_bytes_gives_the_same_stream(
-        which in 0..4_usize, cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..9), native: bool,
+        which in 0..Wire::ALL.len(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..9), native: bool,
     ) {
         let wire = Wire::ALL[which];
         let text = stream(wire).as_bytes();
