@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use cost::{Spent, cost_details, cost_members, set_cost, set_usage};
 pub use look::{kind, number_after, string_after, text, tree};
 pub use relay::{Format, Look, Relay, Said};
-pub use request::{clamp, cut_owned, is_nothing, number, ordered};
+pub use request::{clamp, cut_owned, is_nothing, number, only_once, ordered};
 
 use crate::{
     budget::Policy,

@@ -16,7 +16,7 @@ use crate::{
     chat::{self, Effort, Event, ProviderError},
     dialect::passing::{
         self, Answer, Finish, Format, Look, Relay, ResponseFacts, Said, Spent, clamp, cut_owned, is_nothing, kind,
-        ordered, set_usage, string_after, text, tree,
+        only_once, ordered, set_usage, string_after, text, tree,
     },
     error::{Error, Result},
     framing::{
@@ -39,6 +39,7 @@ pub fn outbound_edits(
     longest: Option<u64>,
 ) -> Result<Vec<Edit>> {
     let quirk = |name: &str| provider.quirks.iter().any(|known| known == name);
+    only_once(object, "", str::to_owned)?;
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &OWNED);
     let version = match (quirk("vertex"), quirk("bedrock_invoke")) {
@@ -60,24 +61,28 @@ pub fn outbound_edits(
     let missing = is_nothing(object.get("max_tokens"));
     let longest = longest.or_else(|| missing.then(usual));
     clamp(object, "max_tokens", longest, &mut edits);
-    let thoughts = longest.map(|longest| fewer_thoughts(object, longest, &mut edits)).unwrap_or_default();
+    let thoughts = match longest {
+        Some(longest) => fewer_thoughts(object, longest, &mut edits)?,
+        None => Vec::new(),
+    };
     Ok(ordered(edits.finish(), thoughts))
 }
 
 /// Thoughts have to be fewer than the answer may be long, which the vendor would refuse otherwise.
-fn fewer_thoughts(object: &Object<'_>, longest: u64, edits: &mut ObjectEdits<'_, '_>) -> Vec<Edit> {
-    let Some(thinking) = object.get("thinking").and_then(Value::object) else { return Vec::new() };
+fn fewer_thoughts(object: &Object<'_>, longest: u64, edits: &mut ObjectEdits<'_, '_>) -> Result<Vec<Edit>> {
+    let Some(thinking) = object.get("thinking").and_then(Value::object) else { return Ok(Vec::new()) };
+    only_once(&thinking, "thinking", str::to_owned)?;
     let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
     if budget.is_none_or(|budget| budget < longest) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     if longest <= LEAST_BUDGET {
         edits.cut(|key| key == "thinking");
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut fewer = ObjectEdits::new(&thinking);
     fewer.set("budget_tokens", Effort::Max.budget(longest).min(longest - 1).to_string());
-    fewer.finish()
+    Ok(fewer.finish())
 }
 
 /// Reads a body that came with status 200.

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value as Tree};
 
-use super::{Encoder, error, finish as endings, usage};
+use super::{Encoder, error, finish as endings, usage, wire::camel};
 use crate::{
     catalog::{Endpoint, Provider},
     chat::{self, Event, FinishReason, ProviderError, Wire},
     dialect::passing::{
-        Answer, Finish, Format, Look, Relay, ResponseFacts, Said, Spent, clamp, cut_owned, ordered, set_usage, tree,
+        Answer, Finish, Format, Look, Relay, ResponseFacts, Said, Spent, clamp, cut_owned, only_once, ordered,
+        set_usage, tree,
     },
     error::{Error, Result},
     framing::{
@@ -30,12 +31,15 @@ pub fn outbound_edits(
     provider: &Provider,
     longest: Option<u64>,
 ) -> Result<Vec<Edit>> {
+    let camel = |key: &str| camel(key.to_owned());
+    only_once(object, "", camel)?;
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &["user"]);
     edits.cut(|key| key == "model");
     let name = spelled(object, "generationConfig", "generation_config");
     let inner = match (object.get(name).and_then(Value::object), longest) {
         (Some(config), longest) => {
+            only_once(&config, name, camel)?;
             let mut inner = ObjectEdits::new(&config);
             clamp(&config, spelled(&config, "maxOutputTokens", "max_output_tokens"), longest, &mut inner);
             inner.finish()

@@ -4,12 +4,14 @@ use std::{borrow::Cow, fmt::Write};
 
 use serde_json::{Value as Tree, json};
 
-use super::error::from_value;
 use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
-    dialect::passing::{Answer, Finish, ResponseFacts, Usage, cost_details},
+    dialect::{
+        openai_common::error_of,
+        passing::{Answer, Finish, ResponseFacts, Usage, cost_details},
+    },
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value, quote, scan_object},
@@ -49,7 +51,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
 
     let mut edits = Vec::new();
     let mut facts = ResponseFacts {
-        upstream_id: text(&object, "id"),
+        upstream_id: text(&object, "id").filter(|id| !id.is_empty()),
         service_tier: text(&object, "service_tier"),
         ..ResponseFacts::default()
     };
@@ -105,7 +107,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
 
 /// An `error` member in place of an answer.
 pub(super) fn error_inside(value: &Value<'_>) -> (Cause, ProviderError) {
-    let error = from_value(&json!({ "error": serde_json::from_str::<Tree>(value.text).unwrap_or_default() }));
+    let error = error_of(&json!({ "error": serde_json::from_str::<Tree>(value.text).unwrap_or_default() }));
     (Cause::ErrorInBody(error.status), error)
 }
 
@@ -125,7 +127,10 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
     };
     let (sent, answered) = (details("prompt_tokens_details"), details("completion_tokens_details"));
     let mut reasoning = of(&answered, "reasoning_tokens")?;
-    let mut prompt_audio = of(&sent, "audio_tokens")?;
+    let mut prompt_audio = match of(&sent, "audio_tokens")? {
+        0 => count(&object, "audio_prompt_tokens")?.unwrap_or(0),
+        counted => counted,
+    };
     // Some count what they also bill beside the two, and only the total tells: xAI reasoning, Google's
     // compatible endpoint thoughts (of which it says nothing else), Mistral the tokens of a sound.
     let beside = count(&object, "total_tokens")?.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
@@ -136,16 +141,23 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
         completion += beside;
         reasoning = beside;
     }
-    let cached = match of(&sent, "cached_tokens")? {
-        0 => count(&object, "prompt_cache_hit_tokens")?.unwrap_or(0),
-        cached => cached,
+    // Together and Moonshot, Mistral, DeepSeek and Vercel have spellings of their own beside the details.
+    let or = |mut found: u64, others: &[&str]| {
+        for other in others {
+            if found == 0 {
+                found = count(&object, other)?.unwrap_or(0);
+            }
+        }
+        Some(found)
     };
+    let cached = or(of(&sent, "cached_tokens")?, &["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"])?;
+    let cache_write = or(of(&sent, "cache_write_tokens")?, &["cache_creation_input_tokens"])?;
     Some(Usage {
         tokens: Tokens {
             prompt,
             completion,
             cached,
-            cache_write: of(&sent, "cache_write_tokens")?,
+            cache_write,
             prompt_audio,
             reasoning,
             completion_audio: of(&answered, "audio_tokens")?,
@@ -154,7 +166,7 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
             ..Tokens::default()
         },
         estimated: false,
-        provider_cost: object.get("cost").and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0),
+        provider_cost: provider_cost(&object).filter(|cost| cost.is_finite() && *cost >= 0.0),
     })
 }
 
@@ -164,6 +176,13 @@ fn searches(usage: &Object<'_>) -> u64 {
     let nested = of("server_tool_use_details").or_else(|| of("server_tool_use"));
     let said = nested.or_else(|| usage.get("num_search_queries")?.as_u64());
     said.filter(|searches| *searches <= MAX_SEARCHES).unwrap_or(0)
+}
+
+/// What the provider charges: `cost`, Perplexity's `cost.total_cost`, xAI's ticks of 1e-10 USD.
+fn provider_cost(usage: &Object<'_>) -> Option<f64> {
+    let total = |cost: &Value<'_>| cost.as_f64().or_else(|| cost.object()?.get("total_cost")?.as_f64());
+    let ticks = || Some(usage.get("cost_in_usd_ticks")?.as_f64()? / 1e10);
+    usage.get("cost").and_then(total).or_else(ticks)
 }
 
 /// A count: `Some(None)` where there is none, `None` where it cannot be one.
@@ -323,6 +342,8 @@ pub(super) mod tests {
             (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45}"#, 10, 35, 0, 30),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45,"prompt_audio_seconds":3}"#, 40, 5, 0, 0),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6}"#, 10, 5, 6, 0),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"num_cached_tokens":6}"#, 10, 5, 6, 0),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":6}"#, 10, 5, 6, 0),
             (r#"{"prompt_tokens":10.0,"completion_tokens":null,"prompt_tokens_details":null}"#, 10, 0, 0, 0),
         ] {
             let tokens = usage(text).unwrap().tokens;

@@ -279,11 +279,15 @@ impl Relay {
             self.choice(choice, now, &mut edits);
         }
         if self.facts.upstream_id.is_none() {
-            self.facts.upstream_id = text(object, "id");
+            // Azure's first chunk has an empty one.
+            self.facts.upstream_id = text(object, "id").filter(|id| !id.is_empty());
         }
         if self.facts.service_tier.is_none() {
             self.facts.service_tier = text(object, "service_tier");
         }
+        // Groq tells it here, whether it was asked or not.
+        let groq = object.get("x_groq").and_then(Value::object);
+        self.note_usage(groq.as_ref().and_then(|groq| groq.get("usage")));
         let usage = object.get("usage").filter(|value| value.kind == Kind::Object);
         self.note_usage(usage);
         if choices.is_empty() && usage.is_some() {

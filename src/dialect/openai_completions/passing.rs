@@ -5,7 +5,7 @@ use crate::{
     catalog::{Endpoint, Provider},
     dialect::{
         openai_chat::{Relay, rename, with_usage},
-        passing::{Finish, cut_owned, number},
+        passing::{Finish, cut_owned, number, only_once},
     },
     error::Result,
     framing::{
@@ -26,6 +26,7 @@ pub fn outbound_edits(
     longest: Option<u64>,
 ) -> Result<Vec<Edit>> {
     let quirk = |name: &str| provider.quirks.iter().any(|known| known == name);
+    only_once(object, "", str::to_owned)?;
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &[]);
     edits.set("model", quote(&endpoint.upstream_model));

@@ -22,7 +22,7 @@ use crate::{
     chat::{self, Event, FinishReason, ProviderError},
     dialect::passing::{
         Answer, Finish, Format, Look, Relay, ResponseFacts, Said, Spent, clamp, cut_owned, is_nothing, kind,
-        number_after, ordered, set_usage, string_after, text, tree,
+        number_after, only_once, ordered, set_usage, string_after, text, tree,
     },
     error::{Error, Result},
     framing::{
@@ -44,6 +44,7 @@ pub fn outbound_edits(
     provider: &Provider,
     longest: Option<u64>,
 ) -> Result<Vec<Edit>> {
+    only_once(object, "", str::to_owned)?;
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &["stop_server_tools_when"]);
     edits.set("model", quote(&endpoint.upstream_model));

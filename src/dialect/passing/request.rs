@@ -1,8 +1,11 @@
 //! What a request loses on its way to a provider of its own format: the members that are for the gateway.
 
+use std::collections::HashSet;
+
 use crate::{
     catalog::Provider,
     dialect::call::GATEWAY_OWNED,
+    error::{Error, Result},
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value},
@@ -17,6 +20,19 @@ pub fn cut_owned(edits: &mut ObjectEdits<'_, '_>, provider: &Provider, also: &[&
     } else {
         edits.cut(|key| GATEWAY_OWNED.contains(&key) || also.contains(&key));
     }
+}
+
+/// Refuses a member that is given twice: the provider might take the other of the two than the gateway
+/// reads. `path` is the object's, and empty for the body; `same` makes one of spellings that mean the same.
+pub fn only_once(object: &Object<'_>, path: &str, same: impl Fn(&str) -> String) -> Result<()> {
+    let mut seen = HashSet::with_capacity(object.members.len());
+    for member in &object.members {
+        if !seen.insert(same(&member.key)) {
+            let field = if path.is_empty() { member.key.to_string() } else { format!("{path}.{}", member.key) };
+            return Err(Error::invalid(field.clone(), format!("{field} is given twice.")));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a member says nothing.

@@ -37,10 +37,11 @@ pub enum Wire {
     Responses,
     Gemini,
     Completions,
+    Chat,
 }
 
 impl Wire {
-    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Responses, Self::Gemini, Self::Completions];
+    pub const ALL: [Self; 5] = [Self::Anthropic, Self::Responses, Self::Gemini, Self::Completions, Self::Chat];
 
     /// Its name in the recorded traffic.
     pub fn dialect(self) -> &'static str {
@@ -49,6 +50,7 @@ impl Wire {
             Self::Responses => "openai.responses",
             Self::Gemini => "gemini.generateContent",
             Self::Completions => "openai.completions",
+            Self::Chat => "openai.chat",
         }
     }
 
@@ -58,6 +60,7 @@ impl Wire {
             Self::Responses => openai_responses::passing::read_answer(body, &finish()),
             Self::Gemini => gemini::passing::read_answer(body, &finish()),
             Self::Completions => openai_completions::passing::read_answer(body, &finish()),
+            Self::Chat => openai_chat::read_answer(body, &finish()),
         }
     }
 
@@ -67,6 +70,7 @@ impl Wire {
             Self::Responses => openai_responses::decode_answer(body),
             Self::Gemini => gemini::decode_answer(body),
             Self::Completions => openai_completions::decode_answer(body),
+            Self::Chat => openai_chat::translate::decode_answer(body),
         }
     }
 
@@ -76,6 +80,7 @@ impl Wire {
             Self::Responses => Stream::Other(openai_responses::passing::relay(finish(), native)),
             Self::Gemini => Stream::Other(gemini::passing::relay(finish(), native)),
             Self::Completions => Stream::Chat(openai_completions::passing::relay(finish(), native)),
+            Self::Chat => Stream::Chat(openai_chat::Relay::new(finish(), native)),
         }
     }
 
@@ -97,6 +102,7 @@ impl Wire {
             Self::Responses => run!(openai_responses::Decoder::default()),
             Self::Gemini => run!(gemini::Decoder::default()),
             Self::Completions => run!(openai_completions::Decoder::new()),
+            Self::Chat => run!(openai_chat::translate::Decoder::default()),
         }
         let mut collector = Collector::default();
         events.into_iter().filter(|event| !matches!(event, Event::Ping)).for_each(|event| collector.push(event));

@@ -6,10 +6,20 @@ use super::super::testing::Wire;
 use crate::{
     catalog::{Endpoint, Provider},
     dialect::{anthropic_messages, gemini, openai_completions, openai_responses},
-    framing::{edit::apply, json::scan_object},
+    error::Result,
+    framing::{
+        edit::{Edit, apply},
+        json::scan_object,
+    },
 };
 
 fn sent(wire: Wire, body: &Value, stream: bool, quirks: &[&str], longest: Option<u64>) -> Value {
+    let text = body.to_string();
+    let edits = edits(wire, &text, stream, quirks, longest).unwrap();
+    serde_json::from_slice(&apply(text.as_bytes(), &edits)).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn edits(wire: Wire, text: &str, stream: bool, quirks: &[&str], longest: Option<u64>) -> Result<Vec<Edit>> {
     let endpoint: Endpoint =
         serde_json::from_value(json!({"provider": "p", "upstream_model": "m-1", "max_completion_tokens": 900}))
             .unwrap();
@@ -17,16 +27,38 @@ fn sent(wire: Wire, body: &Value, stream: bool, quirks: &[&str], longest: Option
         json!({"slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example", "quirks": quirks}),
     )
     .unwrap();
-    let text = body.to_string();
     let object = scan_object(text.as_bytes()).unwrap();
     let edits = match wire {
         Wire::Anthropic => anthropic_messages::passing::outbound_edits,
         Wire::Responses => openai_responses::passing::outbound_edits,
         Wire::Gemini => gemini::passing::outbound_edits,
         Wire::Completions => openai_completions::passing::outbound_edits,
-    }(&object, stream, &endpoint, &provider, longest)
-    .unwrap();
-    serde_json::from_slice(&apply(text.as_bytes(), &edits)).unwrap_or_else(|error| panic!("{error}: {text}"))
+        Wire::Chat => unreachable!("its requests are read by its own parser"),
+    };
+    edits(&object, stream, &endpoint, &provider, longest)
+}
+
+#[test]
+fn what_is_given_twice_is_refused() {
+    for (wire, text, field) in [
+        (Wire::Anthropic, r#"{"max_tokens":1,"messages":[],"max_tokens":9}"#, "max_tokens"),
+        (
+            Wire::Anthropic,
+            r#"{"max_tokens":9,"thinking":{"budget_tokens":2,"budget_tokens":9}}"#,
+            "thinking.budget_tokens",
+        ),
+        (Wire::Responses, r#"{"model":"a","mod\u0065l":"b"}"#, "model"),
+        (Wire::Gemini, r#"{"generationConfig":{},"generation_config":{}}"#, "generation_config"),
+        (
+            Wire::Gemini,
+            r#"{"generationConfig":{"max_output_tokens":1,"maxOutputTokens":9}}"#,
+            "generationConfig.maxOutputTokens",
+        ),
+        (Wire::Completions, r#"{"prompt":"a","prompt":"b"}"#, "prompt"),
+    ] {
+        let error = edits(wire, text, false, &[], Some(5)).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(field), "{wire:?}");
+    }
 }
 
 #[test]

@@ -1,73 +1,13 @@
-//! Streams made up: what the recordings do not show.
+//! Streams and answers made up: what the recordings do not show.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{
-    StreamEnd,
-    testing::{Out, Wire},
+use super::{
+    super::{StreamEnd, testing::Wire},
+    cases::{ANTHROPIC, RESPONSES, data, run, stream},
 };
-use crate::{
-    framing::{edit::apply, sse},
-    routing::fallback::Cause,
-};
-
-const ANTHROPIC: &str = concat!(
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"model\":\"claude\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n",
-    ": a comment\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n",
-    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
-    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Grüße \\\" an alle\"}   }\n\n",
-    "event: content_block_delta\ndata: {\"type\": \"content_block_delta\",\ndata: \"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\": \"!\"}}\n\n",
-    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
-    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":5}}\n\n",
-    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
-    "event: message_stop\ndata: {\"type\":\"message_stop\",\"odd\":1.50}\n\n",
-);
-
-const RESPONSES: &str = concat!(
-    "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\",\"model\":\"m\",\"status\":\"in_progress\",\"output\":[]}}\n\n",
-    "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"sequence_number\":1,\"output_index\":0,\"item\":{\"id\":\"i\",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}}\n\n",
-    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":2,\"item_id\":\"i\",\"output_index\":0,\"content_index\":0,\"delta\":\"Gr\\u00fc\\\"\",\"logprobs\":[]}\n\n",
-    "event: response.output_text.delta\ndata: {\"sequence_number\":3,\"item_id\":\"i\",\"output_index\":0,\"content_index\":0,\"delta\":\"\\ud83d\\ude00ß\",\"type\":\"response.output_text.delta\"}\n\n",
-    "event: response.output_item.done\ndata: {\"type\":\"response.output_item.done\",\"sequence_number\":4,\"output_index\":0,\"item\":{\"id\":\"i\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Grü\\\"😀ß\",\"annotations\":[]}]}}\n\n",
-    "event: response.completed\ndata: {\"type\":\"response.completed\",\"sequence_number\":5,\"response\":{\"id\":\"resp_1\",\"model\":\"m\",\"status\":\"completed\",\"output\":[{\"id\":\"i\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Grü\\\"😀ß\",\"annotations\":[]}]}],\"usage\":{\"input_tokens\":10,\"output_tokens\":5,\"total_tokens\":15,\"cost_in_usd_ticks\":5}}}\n\n",
-);
-
-const GEMINI: &str = concat!(
-    "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"Grü\"}],\"role\": \"model\"},\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 10,\"trafficType\": \"ON_DEMAND\"},\"modelVersion\": \"g\",\"responseId\": \"r\"}\r\n\r\n",
-    "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"ße\"}],\"role\": \"model\"},\"index\": 0}],\"modelVersion\": \"g\",\"responseId\": \"r\"}\r\n\r\n",
-    "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"!\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"candidatesTokenCount\": 2},\"modelVersion\": \"g\",\"responseId\": \"r\"}\r\n\r\n",
-    "data: {\"usageMetadata\": {\"candidatesTokenCount\": 5},\"modelVersion\": \"g\",\"responseId\": \"r\"}\r\n\r\n",
-);
-
-const COMPLETIONS: &str = concat!(
-    "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"text\":\"Grü\",\"finish_reason\":null}]}\n\n",
-    "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"text\":\"ße\",\"finish_reason\":null}]}\n\n",
-    "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"text\":\"!\",\"finish_reason\":\"stop\"}]}\n\n",
-    "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":5,\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}\n\n",
-    "data: [DONE]\n\n",
-);
-
-fn stream(wire: Wire) -> &'static str {
-    match wire {
-        Wire::Anthropic => ANTHROPIC,
-        Wire::Responses => RESPONSES,
-        Wire::Gemini => GEMINI,
-        Wire::Completions => COMPLETIONS,
-    }
-}
-
-fn run(wire: Wire, text: &str, end: StreamEnd) -> Out {
-    wire.relay(false).run([text.as_bytes()], end)
-}
-
-/// The data of what went out.
-fn data(out: &Out) -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut splitter = sse::Splitter::default();
-    splitter.push(&out.bytes, |event| all.extend(sse::data(event).map(|data| data.bytes.into_owned()))).unwrap();
-    all.iter().filter_map(|data| serde_json::from_slice(data).ok()).collect()
-}
+use crate::{framing::edit::apply, routing::fallback::Cause};
 
 #[test]
 fn the_cost_stands_in_the_event_that_ends_the_answer() {
@@ -171,26 +111,6 @@ fn an_error_inside_the_stream_is_passed_on_redacted() {
 }
 
 #[test]
-fn what_is_no_event_of_an_answer_ends_it() {
-    for wire in Wire::ALL {
-        let begun = stream(wire).find("Gr").map_or("", |at| &stream(wire)[..at]);
-        let begun = begun.rfind("\n\n").map_or("", |at| &begun[..at + 2]);
-        for odd in
-            ["data: <html>502</html>\n\n", "data: {\"type\":\"res\n\n", "data: [1]\n\n", "data: {\"a\":1} {}\n\n"]
-        {
-            let out = run(wire, &format!("{begun}{odd}{}", stream(wire)), StreamEnd::Closed);
-            assert_eq!(out.failure.as_ref().unwrap().0, Cause::Malformed, "{wire:?}: {odd}");
-            assert!(wire.decode(&out.bytes).is_err() && !out.text().contains("html"), "{wire:?}: {}", out.text());
-            assert_eq!(out.first, None, "another provider may still take over");
-        }
-        let out = run(wire, "", StreamEnd::Closed);
-        assert_eq!(out.failure.as_ref().unwrap().0, Cause::Connection, "{wire:?}");
-        let out = run(wire, stream(wire), StreamEnd::Stopped);
-        assert_eq!(out.failure.map(|(cause, _)| cause), (wire == Wire::Gemini).then_some(Cause::Stopped), "{wire:?}");
-    }
-}
-
-#[test]
 fn what_is_no_answer_is_told_apart() {
     for wire in Wire::ALL {
         for (body, cause) in [
@@ -223,18 +143,6 @@ fn counts_that_a_provider_leaves_out_are_made_good() {
 }
 
 #[test]
-fn a_missing_last_event_is_made_good_once_the_end_is_known() {
-    let at = ANTHROPIC.find("event: message_stop").unwrap();
-    let out = run(Wire::Anthropic, &ANTHROPIC[..at], StreamEnd::Closed);
-    assert!(
-        out.failure.is_none() && out.text().ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
-    );
-    let out = run(Wire::Anthropic, &ANTHROPIC[..at], StreamEnd::Broken);
-    assert!(out.failure.is_some() && out.text().contains("event: error") && !out.text().contains("message_stop"));
-    assert!(out.text().contains("end_turn"), "what was held back is told all the same");
-}
-
-#[test]
 fn numbers_that_cannot_be_meant_are_estimated() {
     for (wire, from, to) in [
         (Wire::Anthropic, "\"output_tokens\":5", "\"output_tokens\":5e99"),
@@ -254,27 +162,6 @@ fn numbers_that_cannot_be_meant_are_estimated() {
 }
 
 #[test]
-fn a_text_cut_off_is_repeated_in_the_events_that_end_it() {
-    let at = RESPONSES.find("event: response.output_item.done").unwrap();
-    let out = run(Wire::Responses, &RESPONSES[..at], StreamEnd::OutOfBudget);
-    let events = data(&out);
-    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    assert_eq!(
-        kinds[4..],
-        ["response.output_text.done", "response.content_part.done", "response.output_item.done", "response.incomplete"]
-    );
-    assert_eq!(events[4]["text"], "Grü\"😀ß");
-    assert_eq!(events[6]["item"]["status"], "incomplete");
-    let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
-    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7]);
-    let response = &events[7]["response"];
-    assert_eq!(response["output"][0], events[6]["item"]);
-    assert_eq!(response["incomplete_details"]["reason"], "max_output_tokens");
-    assert_eq!((&response["id"], &response["usage"]["is_estimated"]), (&json!("gen-1-x"), &json!(true)));
-    assert_eq!(out.facts.native_finish_reason.as_deref(), Some("budget_exhausted"));
-}
-
-#[test]
 fn an_answer_that_its_provider_keeps_keeps_its_id() {
     let stored = RESPONSES.replace("\"model\":\"m\"", "\"model\":\"m\",\"store\":true");
     let out = run(Wire::Responses, &stored, StreamEnd::Closed);
@@ -284,7 +171,7 @@ fn an_answer_that_its_provider_keeps_keeps_its_id() {
 proptest! {
     #[test]
     fn any_split_of_the_bytes_gives_the_same_stream(
-        which in 0..4_usize, cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..9), native: bool,
+        which in 0..Wire::ALL.len(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..9), native: bool,
     ) {
         let wire = Wire::ALL[which];
         let text = stream(wire).as_bytes();
