@@ -442,20 +442,20 @@ impl Known {
     fn resolve_providers(&mut self, stored: Option<ProvidersEntry>) -> Providers {
         let mut providers = BTreeMap::new();
         for row in builtin::providers() {
-            let known = self.from_environment(row);
+            let known = self.as_the_environment_has_it(row);
             providers.insert(known.row.slug.clone(), Rc::new(known));
         }
         for stored in stored.map(|entry| entry.providers).unwrap_or_default() {
             let known = match &stored.credential {
                 Some(sealed) => self.with_credential(stored.row, sealed),
-                None => self.from_environment(stored.row),
+                None => self.as_the_environment_has_it(stored.row),
             };
             providers.insert(known.row.slug.clone(), Rc::new(known));
         }
         providers
     }
 
-    fn from_environment(&mut self, row: Provider) -> KnownProvider {
+    fn as_the_environment_has_it(&mut self, row: Provider) -> KnownProvider {
         let values = |name: &str| self.env.get(name).cloned();
         let row = environment::complete(row, &values);
         let access = environment::access(&row, &values);
@@ -470,10 +470,8 @@ impl Known {
         };
         let checked = opened.and_then(|credential| {
             row.check().and_then(|()| access::check(&credential, &row)).map_err(|error| error.message)?;
-            match environment::is_addressed(&row, &|_| false) {
-                true => Ok(Access::of(&credential, row.dialect)),
-                false => Err("the provider has no base_url".to_owned()),
-            }
+            let addressed = environment::is_addressed(&row, &|_| false);
+            addressed.then(|| Access::of(&credential, row.dialect)).ok_or("the provider has no base_url".to_owned())
         });
         self.known(row, checked)
     }

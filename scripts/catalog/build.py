@@ -45,11 +45,16 @@ class Report:
 def build(entries: dict, as_of: str, report: Report) -> list[dict]:
     """All models, sorted by the bytes of their id, endpoints by those of their tag."""
     offers = defaultdict(dict)
-    for key in sorted(entries):
+    kinds = {}
+    # What is asked by messages comes first: a model of another kind with the same name is left out.
+    for key in sorted(entries, key=lambda key: (entries[key].get("mode") != "chat", key)):
         made = offer(key, entries, as_of, report)
         if made is None:
             continue
-        identity, endpoint, takes_gives = made
+        identity, endpoint, takes_gives, kind = made
+        if kinds.setdefault(identity.id, kind) != kind:
+            report.skip("model of another kind with the same name", key)
+            continue
         known = offers[identity.id].setdefault(endpoint["tag"], (endpoint, takes_gives))
         if known[0] is not endpoint:
             same = known[0] == endpoint
@@ -64,29 +69,39 @@ def offer(key: str, entries: dict, as_of: str, report: Report):
     if rule is None:
         return report.skip("provider not in the catalog", key)
     provider, upstream = rule["slug"], naming.upstream_name(rule, key, entries)
-    mode, reason = features.mode(entry)
+    if rule.get("bare") and "/" in upstream:
+        return report.skip("price of one region or size", key)
+    if not any(matches(f"name:{pattern}", "name", upstream) for pattern in rule.get("only", ["*"])):
+        return report.skip("at an address or in a format that the provider's row does not speak", key)
+    mode, reason = features.mode(provider, entry)
     if mode is None:
         return report.skip(reason, key)
     if (entry.get("deprecation_date") or "9999") <= as_of:
         return report.skip("deprecated", key)
+    if not naming.chosen(rule, key, entries):
+        return report.skip("inference profile of another region, or beside a wider one", key)
     for row in SKIP["skip"]:
         if matches(row["match"], provider, upstream):
             return report.skip(row["reason"], key)
     listed = rule.get("listed")
     if listed and not any(matches(f"source:{pattern}", "source", entry.get("source", "")) for pattern in listed):
         return report.skip("not among the provider's public models", key)
-    prices = pricing.pricing(provider, upstream, entry, report.dropped_prices)
+    prices = pricing.pricing(provider, upstream, entry, report.dropped_prices, mode)
     if prices is None:
         return report.skip("no price", key)
-    if pricing.is_zero(prices) and not any(matches(free, provider, upstream) for free in SKIP["free"]):
+    if pricing.is_zero(prices, mode) and not any(matches(free, provider, upstream) for free in SKIP["free"]):
         return report.skip("price of zero that the provider does not confirm", key)
     identity = naming.identify(rule, upstream)
     if identity is None:
         return report.skip("author unknown", key)
-    return identity, endpoint(provider, upstream, identity, entry, prices), features.modalities(mode, entry)
+    row = endpoint(provider, upstream, identity, entry, prices, mode)
+    kind = "messages" if mode in pricing.MESSAGES else mode
+    return identity, row, features.modalities(mode, entry), kind
 
 
-def endpoint(provider: str, upstream: str, identity: naming.Identity, entry: dict, prices: dict) -> dict:
+def endpoint(
+    provider: str, upstream: str, identity: naming.Identity, entry: dict, prices: dict, mode: str
+) -> dict:
     row = {
         "provider": provider,
         "tag": f"{provider}/{identity.tag}" if identity.tag else provider,
@@ -95,7 +110,8 @@ def endpoint(provider: str, upstream: str, identity: naming.Identity, entry: dic
         "context_length": whole(entry.get("max_input_tokens")),
         "max_completion_tokens": whole(entry.get("max_output_tokens")),
         "pricing": prices,
-        "supported_parameters": features.supported_parameters(provider, upstream, entry),
+        "supported_parameters": features.supported_parameters(provider, upstream, entry, mode),
+        "quirks": features.quirks(provider, upstream, mode) or None,
         "expiration_date": entry.get("deprecation_date"),
     }
     return {name: value for name, value in row.items() if value is not None}

@@ -37,15 +37,30 @@ def upstream_name(source: dict, key: str, keys) -> str:
     return next(known, folders[0] + name)
 
 
+def chosen(source: dict, key: str, keys) -> bool:
+    """Whether this is the name by which the model is called, of those that differ only in where it is computed."""
+    profiles = source.get("profiles")
+    if profiles is None:
+        return True
+    own = next(profile for profile in sorted(profiles, key=len, reverse=True) if key.startswith(profile))
+    base = key.removeprefix(own)
+    return own == next((profile for profile in source["here"] if profile + base in keys), None)
+
+
 def identify(source: dict, upstream: str) -> Identity | None:
     """None where nobody can say whose model it is."""
     exception = NAMES["upstreams"].get(f"{source['slug']}:{upstream}")
     if exception:
         return Identity(*exception.split(" "))
     name = upstream
-    for folder in source.get("path", []):
-        name = name.removeprefix(folder)
-    author, _, name = name.lower().rpartition("/")
+    for folder in source.get("path", []) + source.get("profiles", []):
+        name = name.removeprefix(folder) if folder else name
+    if "strip" in source:
+        name = re.sub(source["strip"], "", name)
+    if "separator" in source:
+        author, _, name = name.lower().partition(source["separator"])
+    else:
+        author, _, name = name.lower().rpartition("/")
     author = NAMES["authors"].get(author, author) or family(name) or source.get("author")
     if not author or "/" in author:
         return None

@@ -282,6 +282,8 @@ mod tests {
         assert!(MasterKey::parse("short").is_err());
     }
 
+    const SECRET: &str = "canary-secret";
+
     #[test]
     fn what_the_operator_gives_is_read_and_named_where_it_is_wrong() {
         for (given, kind) in [
@@ -302,7 +304,6 @@ mod tests {
         }
         let object = Credential::read(&json!({"type": "google_service_account", "json": {"b": 1, "a": "x"}})).unwrap();
         assert!(object == Credential::GoogleServiceAccount { json: r#"{"b":1,"a":"x"}"#.to_owned() });
-        const SECRET: &str = "canary-secret";
         for (given, field) in [
             (json!(SECRET), "credential"),
             (json!({}), "credential.type"),

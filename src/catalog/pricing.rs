@@ -16,7 +16,7 @@ pub struct Pricing {
     pub prompt: Price,
     /// A completion token.
     pub completion: Price,
-    /// Each request.
+    /// Each request; of a ranking, each search that it is charged as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Price>,
     /// An image in the prompt.
@@ -128,6 +128,9 @@ pub struct Tokens {
     /// Searches of the web that the provider made.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub web_searches: u64,
+    /// Searches that a ranking is charged as; a request that says nothing of them is one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub search_units: u64,
     /// Images made.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub images: u64,
@@ -196,7 +199,7 @@ impl Pricing {
         let written_1h = tokens.cache_write_1h.min(written);
         let audio = take(tokens.prompt_audio);
         let plain = rest;
-        let prompt = price.request.unwrap_or_default().times(1)
+        let prompt = price.request.unwrap_or_default().times(tokens.search_units.max(1))
             + price.prompt.times(plain)
             + or(price.input_cache_read, price.prompt).times(cached)
             + price.written(written, written_1h)
@@ -336,6 +339,7 @@ mod tests {
                 "0",
             ),
             (Tokens { web_searches: 3, ..Tokens::default() }, "0.031", "0.001", "0.03"),
+            (Tokens { search_units: 3, ..Tokens::default() }, "0.003", "0.003", "0"),
             (Tokens { images: 2, ..Tokens::default() }, "0.081", "0.001", "0.08"),
             (Tokens { characters: 1000, ..Tokens::default() }, "0.016", "0.016", "0"),
             (Tokens { seconds_milli: 1500, ..Tokens::default() }, "0.00115", "0.00115", "0"),

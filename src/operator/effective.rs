@@ -16,6 +16,7 @@ pub struct Effective {
 
 /// A provider as it is in force.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct EffectiveProvider {
     /// The row.
     pub row: Provider,

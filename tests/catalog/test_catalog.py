@@ -24,10 +24,14 @@ DOCUMENT = (ROOT / "docs/catalog.md").read_text()
 PRICE_TEXT = re.compile(r"^(0|[1-9]\d*)(\.\d*[1-9])?$")
 PER_TOKEN = {"prompt", "completion", "input_cache_read", "input_cache_write", "input_cache_write_1h", "internal_reasoning",
              "audio", "audio_output", "input_audio_cache", "image_token", "image_output"}
-PER_UNIT = {"request", "image", "web_search"}
+PER_UNIT = {"request", "image", "web_search", "image_generated", "character", "second"}
+DIALECTS = {"openai", "openai-responses", "azure-openai", "anthropic", "gemini", "vertex", "bedrock", "cohere", "ollama"}
+SETTINGS = {"base_url", "resource_name", "region", "project", "api_version", "service_account", "access_key_id",
+            "secret_access_key", "session_token", "tenant_id", "client_id", "client_secret"}
+OUTPUTS = {"embeddings", "rerank", "image", "speech", "transcription", "moderation"}
 MODEL_FIELDS = ["id", "name", "created", "context_length", "architecture", "expiration_date", "endpoints"]
 ENDPOINT_FIELDS = ["provider", "tag", "upstream_model", "quantization", "context_length", "max_completion_tokens",
-                   "pricing", "supported_parameters", "expiration_date"]
+                   "pricing", "supported_parameters", "quirks", "expiration_date"]
 
 
 def lines():
@@ -98,10 +102,27 @@ class Models(unittest.TestCase):
                     self.assertEqual(Decimal(text) * 10**12 % 1, 0, (id, name))
 
     def test_a_price_of_zero_is_on_the_list_of_free_models(self):
-        for id, endpoint in endpoints():
-            if "0" in (endpoint["pricing"]["prompt"], endpoint["pricing"]["completion"]):
-                self.assertRegex(f"{endpoint['provider']}:{endpoint['upstream_model']}",
-                                 r"^(google-ai-studio:gemma-.*|z-ai:glm-4\.[57]-flash)$", id)
+        # What is not asked by messages is free only where nothing at all is charged.
+        for model in models():
+            messages = "text" in model["architecture"]["output_modalities"]
+            for endpoint in model["endpoints"]:
+                prices = endpoint["pricing"]
+                free = "0" in (prices["prompt"], prices["completion"]) if messages else set(prices.values()) == {"0"}
+                if free:
+                    self.assertRegex(f"{endpoint['provider']}:{endpoint['upstream_model']}",
+                                     r"^(google-ai-studio:gemma-.*|z-ai:glm-4\.[57]-flash|openai:omni-moderation-.*)$", model["id"])
+
+    def test_prices_by_the_piece_are_of_what_is_made(self):
+        of = {"image_generated": "image", "character": "speech", "second": "transcription"}
+        for model in models():
+            gives = model["architecture"]["output_modalities"]
+            for endpoint in model["endpoints"]:
+                for price, output in of.items():
+                    if price in endpoint["pricing"]:
+                        self.assertEqual(gives, [output], model["id"])
+                if gives == ["image"]:
+                    charged = {endpoint["pricing"]["completion"], endpoint["pricing"].get("image_generated", "0")}
+                    self.assertNotEqual(charged, {"0"}, model["id"])
 
     def test_nothing_in_it_had_expired_on_the_day_it_was_made(self):
         as_of = json.loads((CATALOG / "source.json").read_text())["as_of"]
@@ -116,7 +137,9 @@ class Models(unittest.TestCase):
         for model in models():
             kinds = model["architecture"]
             self.assertEqual(kinds["modality"], "+".join(kinds["input_modalities"]) + "->" + "+".join(kinds["output_modalities"]))
-            self.assertEqual((kinds["input_modalities"][0], kinds["output_modalities"][0]), ("text", "text"))
+            gives = kinds["output_modalities"]
+            self.assertEqual(kinds["input_modalities"][0], "audio" if gives == ["transcription"] else "text", model["id"])
+            self.assertTrue(gives[0] == "text" or len(gives) == 1 and gives[0] in OUTPUTS, model["id"])
 
     def test_well_known_models_cost_what_the_source_says(self):
         # Prompt and completion, USD per token, read by hand from the pinned map.
@@ -137,6 +160,11 @@ class Models(unittest.TestCase):
             ("meta-llama/llama-3.3-70b-instruct", "deepinfra/turbo"): ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "0.0000001", "0.00000032"),
             ("moonshotai/kimi-k3", "together"): ("moonshotai/Kimi-K3", "0.000003", "0.000015"),
             ("z-ai/glm-5.3", "z-ai"): ("glm-5.3", "0.0000014", "0.0000044"),
+            ("anthropic/claude-sonnet-4.5", "bedrock"): ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "0.000003", "0.000015"),
+            ("anthropic/claude-sonnet-4.6", "vertex"): ("claude-sonnet-4-6", "0.000003", "0.000015"),
+            ("amazon/nova-lite-v1", "bedrock"): ("us.amazon.nova-lite-v1:0", "0.00000006", "0.00000024"),
+            ("openai/gpt-4o", "azure"): ("gpt-4o", "0.0000025", "0.00001"),
+            ("openai/text-embedding-3-small", "openai"): ("text-embedding-3-small", "0.00000002", "0"),
         }
         found = {(id, row["tag"]): (row["upstream_model"], row["pricing"]["prompt"], row["pricing"]["completion"])
                  for id, row in endpoints() if (id, row["tag"]) in known}
@@ -149,24 +177,30 @@ class Providers(unittest.TestCase):
         slugs = [row["slug"] for row in rows]
         self.assertEqual(slugs, sorted(set(slugs)))
         for row in rows:
-            self.assertLessEqual({"slug", "name", "dialect", "base_url", "api_key_env", "source"}, set(row))
-            self.assertEqual(row["dialect"], "openai")
+            self.assertLessEqual({"slug", "name", "dialect", "api_key_env", "source"}, set(row))
+            self.assertIn(row["dialect"], DIALECTS)
+            self.assertLessEqual(set(row.get("env", {})), SETTINGS)
+            keyless = "keyless" in row.get("quirks", [])
+            self.assertEqual(row.get("allow_private_network", False), keyless, row["slug"])
+            addressed = {"base_url", "resource_name"} & set(row.get("env", {})) or row["dialect"] in ("bedrock", "vertex")
+            self.assertTrue("base_url" in row or addressed, row["slug"])
             self.assertRegex(row["slug"], r"^[a-z0-9-]+$")
             self.assertTrue(row["api_key_env"])
             for name in row["api_key_env"]:
-                self.assertRegex(name, r"^[A-Z][A-Z0-9_]+_(KEY|TOKEN)$")
+                self.assertRegex(name, r"^[A-Z][A-Z0-9_]+_(KEY|TOKEN|BEDROCK)$")
             for field, value in row.items():
-                if field in ("base_url", "source") or field.endswith("_url"):
-                    self.assertRegex(value, r"^https://[^\s]+$", row["slug"])
-            self.assertFalse(row["base_url"].endswith("/"), "/chat/completions is appended to it")
+                if field == "source" or field.endswith("_url"):
+                    own = r"^http://localhost:\d+[^\s]*$" if keyless and field == "base_url" else r"^https://[^\s]+$"
+                    self.assertRegex(value, own, row["slug"])
+            self.assertFalse(row.get("base_url", "").endswith("/"), "/chat/completions is appended to it")
             self.assertLessEqual(set(row.get("data_policy", {})), {"training", "retention_days", "zdr"})
 
     def test_no_variable_belongs_to_two_providers(self):
-        names = [name for row in providers() for name in row["api_key_env"]]
+        names = [name for row in providers() for names in [row["api_key_env"], *row.get("env", {}).values()] for name in names]
         self.assertEqual(len(names), len(set(names)))
 
     def test_every_quirk_is_documented_and_used(self):
-        used = {quirk for row in providers() for quirk in row.get("quirks", [])}
+        used = {quirk for row in [*providers(), *(row for _, row in endpoints())] for quirk in row.get("quirks", [])}
         section = DOCUMENT.split("\n## Quirks\n")[1]
         self.assertEqual(used, set(re.findall(r"^\| `([a-z_]+)` \|", section, re.M)))
 
@@ -187,7 +221,10 @@ class Providers(unittest.TestCase):
         slugs = {row["slug"] for row in providers()}
         self.assertLessEqual({row["slug"] for row in table("sources").values()}, slugs)
         self.assertLessEqual(set(table("features")["parameters"]["also"]), slugs)
-        patterns = [row["match"] for row in table("skip")["skip"]] + list(table("names")["upstreams"])
+        for mode in table("features")["modes"].values():
+            named = {*mode.get("providers", []), *mode.get("as_chat", []), *mode.get("parameters", {})}
+            self.assertLessEqual(named - {"every"}, slugs)
+        patterns = [row["match"] for row in table("skip")["skip"] + table("features")["quirks"]] + list(table("names")["upstreams"])
         self.assertLessEqual({pattern.split(":")[0] for pattern in patterns}, slugs)
 
 
@@ -205,7 +242,9 @@ class Builder(unittest.TestCase):
     def test_everything_left_out_is_reported(self):
         with tempfile.TemporaryDirectory() as folder:
             report = self.build(folder, "--verbose").stdout
-        for key in ("gpt-old", "gpt-image", "gpt-realtime", "gpt-unpriced", "ft:gpt-4o", "somewhere/else", "mistral/labs-free",
+        for key in ("azure/eu/gpt-4o", "1024-x-1024/gpt-image-9", "eu.anthropic.claude-opus-4-5-20251101-v1:0",
+                    "vertex_ai/xai/grok-4.6", "gemini/imagen-9", "voyage/free", "nebius/openai/gpt-4o",
+                    "gpt-old", "gpt-video", "gpt-realtime", "gpt-unpriced", "ft:gpt-4o", "somewhere/else", "mistral/labs-free",
                     "novita/unknown-name", "fireworks_ai/kimi-k2p7-code", "fireworks_ai/accounts/fireworks/models/pythia-12b"):
             self.assertRegex(report, rf"(?m)^ +{re.escape(key)}$")
         self.assertIn("1 prices of other service tiers", report)
@@ -236,6 +275,15 @@ class Builder(unittest.TestCase):
             ("sambanova", "Meta-Llama-3.3-70B-Instruct"): ("meta-llama/llama-3.3-70b-instruct", None, None),
             ("minimax", "MiniMax-M2.1-lightning"): ("minimax/minimax-m2.1", "lightning", None),
             ("mistral", "zai-glm-5-3"): ("z-ai/glm-5.3", None, None),
+            ("bedrock_converse", "global.anthropic.claude-opus-4-6-v1"): ("anthropic/claude-opus-4.6", None, None),
+            ("bedrock_converse", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"): ("anthropic/claude-sonnet-4.5", None, None),
+            ("bedrock_converse", "us.meta.llama4-scout-17b-instruct-v1:0"): ("meta-llama/llama-4-scout", None, None),
+            ("bedrock_converse", "deepseek.v3.2"): ("deepseek/deepseek-v3.2", None, None),
+            ("bedrock_converse", "us.amazon.nova-lite-v1:0"): ("amazon/nova-lite-v1", None, None),
+            ("bedrock_converse", "openai.gpt-oss-120b-1:0"): ("openai/gpt-oss-120b", None, None),
+            ("vertex_ai-anthropic_models", "claude-haiku-4-5@20251001"): ("anthropic/claude-haiku-4.5", None, None),
+            ("azure", "gpt-35-turbo"): ("openai/gpt-3.5-turbo", None, None),
+            ("voyage", "voyage-4"): ("voyageai/voyage-4", None, None),
         }
         for (source, upstream), expected in cases.items():
             found = naming.identify(sources[source], upstream)
