@@ -972,6 +972,15 @@ impl Gateway {
         self.covered(number, written, now)
     }
 
+    /// The provider has closed a stream that has shown no content: an answer all the same, of which the last
+    /// bytes go to `out`, or a failure.
+    pub fn closed(&mut self, number: u32, now: Millis, out: &mut Vec<u8>) -> Progress {
+        let Some(relay) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.relay.as_mut()) else {
+            return Progress::Ended;
+        };
+        if relay.closed(now, out) { Progress::Ended } else { Progress::Failed }
+    }
+
     /// Whether a running stream's share of its budgets covers what it has written, and more.
     fn covered(&mut self, number: u32, written: u64, now: Millis) -> Progress {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return Progress::Ended };
@@ -1063,7 +1072,7 @@ impl Gateway {
     /// A stream failed before its first content.
     pub fn stream_failed(&mut self, number: u32, now: Millis) -> Effect {
         let failure = self.exchanges.get(&number).and_then(|exchange| exchange.relay.as_ref()?.failure().cloned());
-        let (cause, error) = failure.unwrap_or((Cause::Malformed, ProviderError::default()));
+        let (cause, error) = failure.unwrap_or((Cause::Connection, ProviderError::default()));
         self.failed_with(number, cause, &error, None, now)
     }
 

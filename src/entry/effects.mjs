@@ -33,7 +33,7 @@ export function parseFetch(effect) {
   const edits = own + 1 + Number(lines[own]);
   const flags = lines[3];
   return {
-    exchange: Number(lines[1]), url: lines[2], id: lines[5], streamType: lines[6], total, first, idle, keepalive, lines, edits,
+    exchange: Number(lines[1]), url: lines[2], id: lines[5], streamTypes: lines[6].split(","), total, first, idle, keepalive, lines, edits,
     answerHeaders: parseHeaders(lines, 8, own, { "x-generation-id": lines[5] }),
     headers: parseHeaders(lines, own + 1, edits, {}),
     body: flags.includes("b") ? wasm.take_body() : null,

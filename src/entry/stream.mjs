@@ -42,7 +42,7 @@ async function open(call, asked, env, waiting) {
     let effect;
     try {
       const response = await send(call, asked.body, env, abort.signal);
-      if (response.status !== 200 || !(response.headers.get("content-type") ?? "").startsWith(call.streamType)) {
+      if (response.status !== 200 || !call.streamTypes.some((type) => (response.headers.get("content-type") ?? "").startsWith(type))) {
         effect = utf8.decode(wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now()));
       } else {
         const [client, source] = call.native ? response.body.tee() : [null, response.body];
@@ -50,11 +50,7 @@ async function open(call, asked, env, waiting) {
         const held = [];
         while (effect === undefined) {
           const { done, value } = await (call.native ? reader.read(new Uint8Array(65536)) : reader.read());
-          if (done) {
-            effect = wasm.failed(call.exchange, false, Date.now());
-            break;
-          }
-          const out = wasm.chunk(call.exchange, value, Date.now());
+          const out = done ? wasm.stream_closed(call.exchange, Date.now()) : wasm.chunk(call.exchange, value, Date.now());
           if (out.length > 1) held.push(out.subarray(1));
           if (out[0] === FAILED) effect = wasm.stream_failed(call.exchange, Date.now());
           else if (out[0] > 0) return { call, reader, held, ended: out[0] === ENDED, abort, client };

@@ -61,11 +61,11 @@ fn is_claude(model: &str) -> bool {
     model.starts_with("claude-")
 }
 
-/// The media type of that format's streams.
+/// The media types of that format's streams, separated by commas. (Proxies call lines of JSON JSON.)
 pub fn stream_type(wire: Wire) -> &'static str {
     match wire {
         Wire::BedrockConverse => "application/vnd.amazon.eventstream",
-        Wire::OllamaChat => "application/x-ndjson",
+        Wire::OllamaChat => "application/x-ndjson,application/json",
         _ => "text/event-stream",
     }
 }

@@ -106,6 +106,15 @@ impl Relay {
         }
     }
 
+    /// The provider has closed the stream: whether what came is a whole answer.
+    pub fn closed(&mut self, now: Millis, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Chat(relay) => relay.closed(now, out),
+            Self::Passed(relay) => relay.closed(now, out),
+            Self::Translated(relay) => relay.closed(now, out),
+        }
+    }
+
     /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
         match self {

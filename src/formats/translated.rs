@@ -38,6 +38,7 @@ pub struct Relay {
     first_content_at: Option<Millis>,
     failure: Option<(Cause, ProviderError)>,
     done: bool,
+    closed: bool,
 }
 
 impl Relay {
@@ -56,6 +57,7 @@ impl Relay {
             first_content_at: None,
             failure: None,
             done: false,
+            closed: false,
         }
     }
 
@@ -155,7 +157,7 @@ impl Relay {
             self.write(now, out);
         }
         match end {
-            StreamEnd::Closed if self.failure.is_none() => self.close(now, out),
+            StreamEnd::Closed => drop(self.closed(now, out)),
             StreamEnd::Broken if !self.done => self.fail(Cause::Connection, ProviderError::default()),
             StreamEnd::Stopped if !self.done => self.fail(Cause::Stopped, ProviderError::default()),
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
@@ -185,7 +187,15 @@ impl Relay {
         (self.facts.clone(), cost)
     }
 
-    /// The provider closed the stream: its last frame may lack its end, and it may not have been the last.
+    /// The provider has closed the stream: whether what came is a whole answer. The last frame may lack its
+    /// end.
+    pub fn closed(&mut self, now: Millis, out: &mut Vec<u8>) -> bool {
+        if !std::mem::replace(&mut self.closed, true) && self.failure.is_none() {
+            self.close(now, out);
+        }
+        self.failure.is_none()
+    }
+
     fn close(&mut self, now: Millis, out: &mut Vec<u8>) {
         let (decoder, events, done) = (&mut self.decoder, &mut self.events, &mut self.done);
         self.framing.rest(|frame| read(decoder, frame, events, done));

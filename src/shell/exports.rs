@@ -158,9 +158,14 @@ pub fn failed(exchange: u32, timed_out: bool, now: f64) -> String {
 /// asked, 5 to be broken off), then the bytes for the client.
 #[wasm_bindgen]
 pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 96);
+    looked(bytes.len(), |gateway, out| gateway.chunk(exchange, bytes, Millis::from_js(now), out))
+}
+
+/// How a stream stands, and bytes for its client.
+fn looked(size: usize, look: impl FnOnce(&mut Gateway, &mut Vec<u8>) -> Progress) -> Vec<u8> {
+    let mut out = Vec::with_capacity(size + 96);
     out.push(0);
-    let progress = with(|gateway| gateway.chunk(exchange, bytes, Millis::from_js(now), &mut out));
+    let progress = with(|gateway| look(gateway, &mut out));
     if let Some(first) = out.first_mut() {
         *first = match progress {
             Progress::Waiting => 0,
@@ -172,6 +177,12 @@ pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
         };
     }
     out
+}
+
+/// The provider has closed a stream that has shown no content: as [`chunk`].
+#[wasm_bindgen]
+pub fn stream_closed(exchange: u32, now: f64) -> Vec<u8> {
+    looked(0, |gateway, out| gateway.closed(exchange, Millis::from_js(now), out))
 }
 
 /// What a stream has to ask before it goes on, packed as an `L` effect; nothing when it may.

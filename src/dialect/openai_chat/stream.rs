@@ -356,6 +356,16 @@ impl Relay {
         }
     }
 
+    /// The provider has closed the stream: whether what came is a whole answer. The last event may lack its
+    /// blank line.
+    pub fn closed(&mut self, now: Millis, out: &mut Vec<u8>) -> bool {
+        let rest = self.splitter.take_rest();
+        if !rest.is_empty() {
+            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        }
+        self.failure.is_none() && (self.done || self.facts.finish_reason.is_some())
+    }
+
     /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
         if end == StreamEnd::OutOfBudget && !self.done && self.facts.finish_reason.is_none() {
@@ -363,10 +373,8 @@ impl Relay {
             self.facts.native_finish_reason = Some("budget_exhausted".to_owned());
             out.extend_from_slice(&self.out_of_budget());
         }
-        let rest = self.splitter.take_rest();
-        if !rest.is_empty() && end == StreamEnd::Closed {
-            // The last event may lack its blank line.
-            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        if end == StreamEnd::Closed {
+            self.closed(now, out);
         }
         match end {
             StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => {

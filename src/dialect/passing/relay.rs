@@ -241,12 +241,20 @@ impl Relay {
         out.append(&mut self.after);
     }
 
+    /// The provider has closed the stream: whether what came is a whole answer. The last event may lack its
+    /// blank line.
+    pub fn closed(&mut self, now: Millis, out: &mut Vec<u8>) -> bool {
+        let rest = self.splitter.take_rest();
+        if !rest.is_empty() {
+            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        }
+        self.said.failure.is_none() && (self.said.done || self.said.facts.finish_reason.is_some())
+    }
+
     /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
-        let rest = self.splitter.take_rest();
-        if !rest.is_empty() && end == StreamEnd::Closed {
-            // The last event may lack its blank line.
-            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        if end == StreamEnd::Closed {
+            self.closed(now, out);
         }
         let whole = self.said.done || self.said.facts.finish_reason.is_some();
         let broke = match end {
