@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value as Tree};
 
-use super::{Encoder, error, finish as endings, usage, wire::camel};
+use super::{Encoder, error, finish as endings, grounding, usage, wire::camel};
 use crate::{
     catalog::{Endpoint, Provider},
     chat::{self, Event, FinishReason, ProviderError, Wire},
@@ -118,6 +118,8 @@ struct Generation {
     called: Vec<u64>,
     /// How the first answer ended.
     ended: Option<(u64, Tree)>,
+    /// Searches of the web.
+    searches: u64,
     /// What was used, as a text: some frames hold only a part of the numbers.
     usage: String,
 }
@@ -162,6 +164,12 @@ impl Generation {
                     _ => said.content = true,
                 }
             }
+        }
+        for key in ["groundingMetadata", "grounding_metadata"] {
+            // Told again in every frame.
+            let found =
+                candidate.get(key).map(tree).map(|found| Map::from_iter([("groundingMetadata".to_owned(), found)]));
+            self.searches = self.searches.max(found.as_ref().map_or(0, grounding::searches));
         }
         let word = member(candidate, "finishReason", "finish_reason").map(tree);
         if let Some(word) = word.filter(|_| self.ended.as_ref().is_none_or(|(first, _)| choice <= *first)) {
@@ -226,8 +234,10 @@ impl Format for Generation {
     fn settle(&mut self, said: &mut Said) {
         let metadata: Tree = serde_json::from_str(&self.usage).unwrap_or_default();
         said.facts.service_tier = usage::read_tier(&metadata);
-        said.usage =
-            usage::read(&metadata).map(|usage| chat::Usage { native: Some((Wire::Gemini, metadata)), ..usage });
+        said.usage = usage::read(&metadata).map(|mut usage| {
+            usage.tokens.web_searches = self.searches;
+            chat::Usage { native: Some((Wire::Gemini, metadata)), ..usage }
+        });
     }
 
     fn closing(&self, object: &Object<'_>, finish: &Finish, spent: Option<&Spent>) -> Vec<Edit> {

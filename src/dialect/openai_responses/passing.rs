@@ -14,7 +14,7 @@ use super::{
     output,
     pieces::Pieces,
     request::STATE,
-    response::read_head,
+    response::{read_head, searches as searched},
     usage,
 };
 use crate::{
@@ -69,17 +69,25 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
         return Err(malformed());
     }
     let mut facts = ResponseFacts::default();
-    let reported = read_facts(&object, items.iter().any(|item| calls(&item_type(item))), &mut facts);
+    let reported = read_facts(&object, &items, false, &mut facts);
     facts.usage = finish.used(reported.as_ref(), output.text.len());
     let cost = finish.cost(&facts.usage.tokens);
     let spent = Spent { usage: facts.usage, reported, cost };
     Ok(Answer { facts, cost, edits: closing(&object, finish, &spent) })
 }
 
-/// What the object around the items says of the answer; what was used is given back.
-fn read_facts(response: &Object<'_>, calls: bool, facts: &mut ResponseFacts) -> Option<chat::Usage> {
+/// What the object around the items says of the answer; what was used is given back. `called`: tools are
+/// called in it, as is known already.
+fn read_facts(
+    response: &Object<'_>,
+    items: &[Value<'_>],
+    called: bool,
+    facts: &mut ResponseFacts,
+) -> Option<chat::Usage> {
+    let calls = called || items.iter().any(|item| calls(&item_type(item)));
+    let searches: Vec<Tree> = items.iter().filter(|item| item_type(item) == "web_search_call").map(tree).collect();
     let members = HEAD.iter().filter_map(|key| Some(((*key).to_owned(), tree(response.get(key)?))));
-    let head = read_head(&mut members.collect(), calls, 0);
+    let head = read_head(&mut members.collect(), calls, searched(&searches));
     facts.upstream_id = head.id.or(facts.upstream_id.take());
     facts.service_tier = head.service_tier.or(facts.service_tier.take());
     if let Some(finish) = head.finish {
@@ -192,8 +200,7 @@ impl Response {
             return Look::Hold;
         }
         let output = response.get("output").map(Value::items).unwrap_or_default();
-        self.calls |= output.iter().any(|item| calls(&item_type(item)));
-        said.usage = read_facts(&response, self.calls, &mut said.facts);
+        said.usage = read_facts(&response, &output, self.calls, &mut said.facts);
         if said.facts.finish_reason.is_none() {
             said.fail(Cause::Malformed, ProviderError::default());
         }
