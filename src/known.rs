@@ -837,6 +837,41 @@ mod tests {
     }
 
     #[test]
+    fn built_in_rows_of_clouds_and_of_ones_own_box_are_completed_by_the_environment() {
+        use crate::provider::access::tests::SERVICE_ACCOUNT;
+        let env = [
+            ("GOOGLE_SERVICE_ACCOUNT_JSON", SERVICE_ACCOUNT),
+            ("AWS_ACCESS_KEY_ID", "AKIA"),
+            ("AWS_SECRET_ACCESS_KEY", "canary"),
+            ("AWS_REGION", "eu-west-1"),
+            ("OLLAMA_BASE_URL", "http://127.0.0.1:1"),
+            ("VLLM_BASE_URL", "localhost"),
+            ("AZURE_OPENAI_API_KEY", "canary"),
+        ];
+        let mut known =
+            Known::new(env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), Some(master(1)));
+        let credential = sealed(Credential::Bearer { value: "canary".to_owned() }, "azure");
+        let row = builtin::providers().into_iter().find(|row| row.slug == "azure").unwrap();
+        let azure = json!({ "v": 1, "revision": 1, "providers": [{ "row": row, "credential": credential }] });
+        known.learn_kv(PROVIDERS_KEY, Some(&azure.to_string()), T);
+        let providers = providers(&mut known, T);
+        let ready: Vec<&str> = providers.values().filter(|p| p.is_ready()).map(|p| p.row.slug.as_str()).collect();
+        assert_eq!(ready, ["bedrock", "ollama", "vertex"]);
+        let row = |slug: &str| &providers[slug].row;
+        assert_eq!((row("vertex").project.as_deref(), row("vertex").region.as_deref()), (Some("p-1"), Some("global")));
+        assert_eq!(row("bedrock").region.as_deref(), Some("eu-west-1"));
+        assert_eq!(
+            (row("ollama").base_url.as_str(), &providers["ollama"].access),
+            ("http://127.0.0.1:1", &Access::Open)
+        );
+        // What is there but cannot be used is told, without it.
+        let problems = known.take_problems().join("\n");
+        assert!(problems.contains("azure cannot be used: the provider has no base_url"), "{problems}");
+        assert!(problems.contains("vllm cannot be used: base_url"), "{problems}");
+        assert!(!problems.contains("canary"), "{problems}");
+    }
+
+    #[test]
     fn a_sealed_credential_opens_with_its_master_key_alone_and_trouble_is_told_without_it() {
         const SECRET: &str = "sk-canary-credential";
         let own = sealed(Credential::Bearer { value: SECRET.to_owned() }, "own");

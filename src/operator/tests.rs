@@ -166,6 +166,23 @@ fn secrets_of_the_environment_go_only_where_the_shipped_catalog_sends_them() {
     ] {
         assert_eq!(catalog.refused("PUT", "/admin/providers/openai", body), (400, "api_key_env".to_owned()));
     }
+    catalog.env = &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OLLAMA_BASE_URL", "AZURE_OPENAI_API_KEY"];
+    let ready = |slug: &str, body: Value| {
+        let row = catalog.ask("PUT", &format!("/admin/providers/{slug}"), body).unwrap()["data"].clone();
+        (row["ready"].as_bool().unwrap(), row.get("env").is_some())
+    };
+    assert_eq!(ready("bedrock", json!({ "region": "eu-west-1" })), (true, true));
+    assert_eq!(ready("bedrock", json!({ "base_url": "https://evil.example" })), (false, false));
+    assert_eq!(ready("vertex", json!({ "token_url": "https://evil.example", "project": "p" })), (false, false));
+    assert_eq!(ready("azure", json!({})), (false, true), "its address is not set");
+    assert_eq!(ready("ollama", json!({})), (true, true));
+    assert_eq!(
+        ready("ollama", json!({ "base_url": "http://localhost:11434" })),
+        (false, false),
+        "the operator's address"
+    );
+    let azure = json!({ "env": { "base_url": ["AZURE_OPENAI_ENDPOINT"], "client_secret": ["SLUICE_MASTER_KEY"] } });
+    assert_eq!(catalog.refused("PUT", "/admin/providers/azure", azure), (400, "env".to_owned()));
     assert_eq!(catalog.ask("DELETE", "/admin/providers/openai", Value::Null).unwrap(), json!({ "deleted": true }));
     let row = catalog.ask("GET", "/admin/providers/openai", Value::Null).unwrap()["data"].clone();
     assert_eq!((&row["name"], &row["overridden"]), (&json!("OpenAI"), &json!(false)));

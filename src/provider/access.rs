@@ -262,4 +262,4 @@ fn assertion(account: &ServiceAccount, row: &Provider, now: Millis) -> Result<To
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

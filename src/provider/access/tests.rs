@@ -5,7 +5,7 @@ use super::*;
 const NOW: Millis = Millis(1_795_000_000_123);
 
 /// The key is six bytes that are none: good enough for whoever does not sign.
-pub(in crate::provider) const SERVICE_ACCOUNT: &str = r#"{"type":"service_account","project_id":"p-1",
+pub(crate) const SERVICE_ACCOUNT: &str = r#"{"type":"service_account","project_id":"p-1",
     "client_email":"a@p-1.iam.gserviceaccount.com",
     "private_key":"-----BEGIN PRIVATE KEY-----\nAQID\nBAUG\n-----END PRIVATE KEY-----\n"}"#;
 
