@@ -37,6 +37,7 @@ use crate::{
     error::{Error, Result},
 };
 
+pub use crate::dialect::single::Units;
 pub use embedding::Form;
 
 /// What a client asks for, by the address it calls.
