@@ -9,7 +9,7 @@ use crate::{
     budget::estimate::Weight,
     catalog::{CostBreakdown, Tokens},
     chat::{Losses, ProviderError},
-    dialect::passing::{Finish, ResponseFacts, Usage},
+    dialect::passing::{self, Finish, ResponseFacts, Usage, cost_members},
     error::Result,
     framing::{
         edit::{Edit, ObjectEdits},
@@ -247,17 +247,7 @@ pub fn prompt_usage(counted: Option<u64>, finish: &Finish) -> Usage {
 /// Members that every usage object gets: `cost`, `is_byok` and `cost_details`, where there are prices, and
 /// `is_estimated`, where the provider counted nothing.
 pub fn priced(cost: Option<&CostBreakdown>, estimated: bool) -> Map<String, Tree> {
-    let mut members = Map::new();
-    if let Some(cost) = cost {
-        members.insert("cost".to_owned(), cost.total.to_json());
-        members.insert("is_byok".to_owned(), false.into());
-        let details = json!({
-            "upstream_inference_cost": null,
-            "upstream_inference_prompt_cost": cost.prompt.to_json(),
-            "upstream_inference_completions_cost": cost.completion.to_json(),
-        });
-        members.insert("cost_details".to_owned(), details);
-    }
+    let mut members = cost.map(cost_members).unwrap_or_default();
     if estimated {
         members.insert("is_estimated".to_owned(), true.into());
     }
@@ -297,12 +287,8 @@ pub fn usage(counts: &[(&str, Tree)], priced: &Map<String, Tree>) -> Tree {
 
 /// Sets the names of an answer whose bytes are passed on.
 pub fn name(changed: &mut ObjectEdits<'_, '_>, finish: &Finish) {
-    changed.set("id", quote(&finish.id));
-    changed.set("model", quote(&finish.model));
-    changed.set("provider", quote(&finish.provider));
-    if let Some(metadata) = &finish.metadata {
-        changed.set("openrouter_metadata", metadata.clone());
-    }
+    passing::name(finish, changed);
+    finish.tell_story(changed);
 }
 
 /// The same, in an answer of our own.

@@ -38,9 +38,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Read {
     if object.get("created").is_none() {
         changed.set("created", finish.created.to_string());
     }
-    if let Some(metadata) = &finish.metadata {
-        changed.set("openrouter_metadata", metadata.clone());
-    }
+    finish.tell_story(&mut changed);
     let mut edits = edit_usage(&object, &mut changed, &counts(&used.tokens), &priced(cost.as_ref(), used.estimated));
     edits.extend(changed.finish());
     let facts = ResponseFacts { upstream_id: text(&object, "id"), usage: used, ..ResponseFacts::default() };

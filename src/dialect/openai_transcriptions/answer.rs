@@ -34,9 +34,7 @@ pub fn read_answer(body: &[u8], wanted: Wanted, finish: &Finish) -> Read {
     let used = used(&given, duration, wanted, finish);
     let cost = finish.cost(&used.tokens);
     let mut changed = ObjectEdits::new(&object);
-    if let Some(metadata) = &finish.metadata {
-        changed.set("openrouter_metadata", metadata.clone());
-    }
+    finish.tell_story(&mut changed);
     let counts = counts(&given, &used, duration.is_some());
     let mut edits = edit_usage(&object, &mut changed, &counts, &priced(cost.as_ref(), used.estimated));
     edits.extend(changed.finish());
