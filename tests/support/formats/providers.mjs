@@ -1,0 +1,72 @@
+// The providers of the corpus as rows of the gateway, all at the replay server; and a model at each.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CREDENTIAL, root } from "../common.mjs";
+
+const catalog = new Map(JSON.parse(readFileSync(join(root, "catalog", "providers.json"), "utf8")).map((row) => [row.slug, row]));
+// By the corpus' names, where the catalog has others.
+const CATALOGUED = { zai: "z-ai", google: "google-ai-studio" };
+const BEARER = { type: "bearer", value: `${CREDENTIAL}-replay` };
+const header = (name) => ({ type: "header", name, value: `${CREDENTIAL}-replay` });
+
+// Where exchanges of a format are sent: dialect, address below the server, credential, more of the row.
+const KINDS = {
+  "openai.chat": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
+  "openai.completions": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
+  "openai.embeddings": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
+  "openai.responses": { dialect: "openai-responses", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
+  "anthropic.messages": { dialect: "anthropic", at: () => "/anthropic/v1", credential: header("x-api-key") },
+  "gemini.generateContent": { dialect: "gemini", at: () => "/gemini/v1beta", credential: header("x-goog-api-key") },
+  "bedrock.converse": { dialect: "bedrock", at: () => "/bedrock", credential: { type: "aws", access_key_id: `${CREDENTIAL}-id`, secret_access_key: `${CREDENTIAL}-secret` }, row: { region: "us-east-1" }, model: "us.amazon.nova-lite-v1:0" },
+  "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere", credential: BEARER },
+  "ollama.chat": { dialect: "ollama", at: () => "/ollama", credential: { type: "none" } },
+};
+const AZURE = { dialect: "azure-openai", at: () => "/azure", credential: header("api-key") };
+const VERTEX = { dialect: "vertex", at: () => "/vertex/v1", credential: BEARER, row: { region: "us-central1", project: "replay" } };
+// Providers with a form of their own of a format that others speak.
+const OWN = {
+  "azure-openai openai.chat": AZURE,
+  "azure-openai openai.completions": AZURE,
+  "azure-openai openai.embeddings": AZURE,
+  "azure-openai openai.responses": { dialect: "openai-responses", at: () => "/azure/openai/v1", credential: header("api-key") },
+  "vertex gemini.generateContent": VERTEX,
+  "vertex anthropic.messages": { ...VERTEX, model: "claude-sonnet-4-5@20250929" },
+};
+
+const kindOf = ({ provider, dialect }) => OWN[`${provider} ${dialect}`] ?? KINDS[dialect];
+const slugOf = ({ provider, dialect }) => `${provider}-${dialect.replaceAll(".", "-").toLowerCase()}`;
+
+// The model whose one endpoint is where this exchange is served.
+export const modelOf = (exchange) => `replay/${slugOf(exchange)}`;
+
+// Registers what these exchanges need. Answers with the models that could not be, and why.
+export async function register(world, replay, exchanges) {
+  const missing = new Map();
+  const one = new Map(exchanges.map((exchange) => [slugOf(exchange), exchange]));
+  for (const [slug, exchange] of one) {
+    const refusal = (await putProvider(world, replay, slug, exchange)) ?? (await putModel(world, slug, exchange));
+    if (refusal !== undefined) missing.set(modelOf(exchange), refusal);
+  }
+  return missing;
+}
+
+async function putProvider(world, replay, slug, exchange) {
+  const { dialect, at, credential, row } = kindOf(exchange);
+  // The oddities that the catalog knows of the company.
+  const known = catalog.get(CATALOGUED[exchange.provider] ?? exchange.provider);
+  const { quirks, headers } = known?.dialect === dialect ? known : {};
+  const answer = await world.admin("PUT", `/admin/providers/${slug}`, {
+    name: `Replay of ${exchange.provider}`, dialect, base_url: `${replay.url}${at(exchange.provider)}`, credential, allow_private_network: true,
+    ...(quirks && { quirks }), ...(headers && { headers }), ...row,
+  });
+  return answer.status < 300 ? undefined : answer.text;
+}
+
+async function putModel(world, slug, exchange) {
+  const endpoint = {
+    provider: slug, tag: slug, upstream_model: kindOf(exchange).model ?? "replayed-model",
+    pricing: { prompt: "0.000001", completion: "0.000002" }, context_length: 1_000_000, max_completion_tokens: 100_000, supported_parameters: [],
+  };
+  const answer = await world.admin("PUT", `/admin/models/${modelOf(exchange)}`, { name: slug, context_length: 1_000_000, architecture: {}, endpoints: [endpoint] });
+  return answer.status < 300 ? undefined : answer.text;
+}
