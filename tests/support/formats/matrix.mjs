@@ -7,7 +7,12 @@ import { modelOf } from "./providers.mjs";
 import { marker } from "./replay.mjs";
 import { CHUNKINGS, saidBy } from "./vendor.mjs";
 
-export const clientNames = Object.keys(CLIENTS);
+// Formats of the corpus in which the gateway asks for answers; fewer of them, and fewer clients, while
+// something is looked into.
+export const DIALECTS = process.env.SLUICE_FORMATS_DIALECTS?.split(",") ?? ["openai.chat", "openai.responses", "anthropic.messages", "gemini.generateContent", "bedrock.converse", "cohere.chat.v2", "ollama.chat"];
+
+export const clientNames = process.env.SLUICE_FORMATS_CLIENTS?.split(",") ?? Object.keys(CLIENTS);
+export const complete = process.env.SLUICE_FORMATS_DIALECTS === undefined && process.env.SLUICE_FORMATS_CLIENTS === undefined;
 
 // Each client gets another chunking of the same stream.
 export async function runCase(world, exchange, client, at) {

@@ -15,6 +15,8 @@ const MARKER = /replay:([-a-z0-9]+\/[-a-z0-9]+):([a-z]+);/;
 
 const bearer = (headers) => headers.authorization?.startsWith(`Bearer ${CREDENTIAL}`);
 const inHeader = (name) => (headers) => headers[name]?.startsWith(CREDENTIAL);
+// Anthropic takes its keys in either way; its SDKs of today use the first.
+const either = (headers) => bearer(headers) || inHeader("x-api-key")(headers);
 const inBody = ({ body }) => body.stream === true;
 
 // What is served at which path (the first segment names the kind of provider), how one shows there who
@@ -28,8 +30,8 @@ const PLACES = [
   [/^\/azure\/openai\/(v1|deployments\/[^/]+)\/completions$/, "openai.completions", inHeader("api-key"), inBody],
   [/^\/azure\/openai\/(v1\/)?responses$/, "openai.responses", inHeader("api-key"), inBody],
   [/^\/azure\/openai\/(v1|deployments\/[^/]+)\/embeddings$/, "openai.embeddings", inHeader("api-key"), null],
-  [/^\/anthropic\/v1\/messages$/, "anthropic.messages", inHeader("x-api-key"), inBody],
-  [/^\/anthropic\/v1\/messages\/count_tokens$/, "anthropic.count_tokens", inHeader("x-api-key"), null],
+  [/^\/anthropic\/v1\/messages$/, "anthropic.messages", either, inBody],
+  [/^\/anthropic\/v1\/messages\/count_tokens$/, "anthropic.count_tokens", either, null],
   [/^\/gemini\/v1beta\/models\/[^/:]+:(generate|streamGenerate)Content$/, "gemini.generateContent", inHeader("x-goog-api-key"), ({ path }) => path.includes(":stream")],
   [/^\/gemini\/v1beta\/models\/[^/:]+:countTokens$/, "gemini.countTokens", inHeader("x-goog-api-key"), null],
   [/^\/gemini\/v1beta\/models\/[^/:]+:(batchEmbedContents|embedContent)$/, "gemini.embedContent", inHeader("x-goog-api-key"), null],
