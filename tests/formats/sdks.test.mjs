@@ -39,7 +39,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs`, () => {
   for (const client of clientNames) {
     test(client, async () => {
       const failed = (await runAll(all.map((exchange, at) => [exchange, at]), (exchange, at) => read(client, exchange, at))).filter(({ differences: found }) => found.length > 0);
-      assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 30).map(lineOf).join("\n")}`);
+      assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 100).map(lineOf).join("\n")}`);
       assert.deepEqual(warnings, []);
     });
   }
