@@ -1,4 +1,5 @@
 // The providers of the corpus as rows of the gateway, all at the replay server; and a model at each.
+import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CREDENTIAL, root } from "../common.mjs";
@@ -7,28 +8,32 @@ const catalog = new Map(JSON.parse(readFileSync(join(root, "catalog", "providers
 // By the corpus' names, where the catalog has others.
 const CATALOGUED = { zai: "z-ai", google: "google-ai-studio" };
 const BEARER = { type: "bearer", value: `${CREDENTIAL}-replay` };
-const header = (name) => ({ type: "header", name, value: `${CREDENTIAL}-replay` });
+const AWS = { type: "aws", access_key_id: `${CREDENTIAL}-id`, secret_access_key: `${CREDENTIAL}-secret` };
+const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
+const SERVICE_ACCOUNT = { type: "google_service_account", json: { type: "service_account", project_id: "replay", client_email: "replay@replay.example", private_key: privateKey } };
 
-// Where exchanges of a format are sent: dialect, address below the server, credential, more of the row.
+// Where exchanges of a format are sent: dialect, address below the server, more of the row. A credential
+// of type bearer goes into the header that the format has for keys.
 const KINDS = {
-  "openai.chat": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
-  "openai.completions": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
-  "openai.embeddings": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
-  "openai.responses": { dialect: "openai-responses", at: (provider) => `/openai/${provider}/v1`, credential: BEARER },
-  "anthropic.messages": { dialect: "anthropic", at: () => "/anthropic/v1", credential: header("x-api-key") },
-  "gemini.generateContent": { dialect: "gemini", at: () => "/gemini/v1beta", credential: header("x-goog-api-key") },
-  "bedrock.converse": { dialect: "bedrock", at: () => "/bedrock", credential: { type: "aws", access_key_id: `${CREDENTIAL}-id`, secret_access_key: `${CREDENTIAL}-secret` }, row: { region: "us-east-1" }, model: "us.amazon.nova-lite-v1:0" },
-  "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere", credential: BEARER },
+  "openai.chat": { dialect: "openai", at: (provider) => `/openai/${provider}/v1` },
+  "openai.completions": { dialect: "openai", at: (provider) => `/openai/${provider}/v1`, quirks: ["completions"] },
+  "openai.embeddings": { dialect: "openai", at: (provider) => `/openai/${provider}/v1` },
+  "openai.responses": { dialect: "openai-responses", at: (provider) => `/openai/${provider}/v1` },
+  "anthropic.messages": { dialect: "anthropic", at: () => "/anthropic/v1" },
+  "gemini.generateContent": { dialect: "gemini", at: () => "/gemini/v1beta" },
+  "bedrock.converse": { dialect: "bedrock", at: () => "/bedrock", credential: AWS, row: { region: "us-east-1" }, model: "us.amazon.nova-lite-v1:0" },
+  "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere" },
   "ollama.chat": { dialect: "ollama", at: () => "/ollama", credential: { type: "none" } },
 };
-const AZURE = { dialect: "azure-openai", at: () => "/azure", credential: header("api-key") };
-const VERTEX = { dialect: "vertex", at: () => "/vertex/v1", credential: BEARER, row: { region: "us-central1", project: "replay" } };
+const AZURE = { dialect: "azure-openai", at: () => "/azure" };
+// Of each of Vertex' models a service account asks for a token first.
+const VERTEX = { dialect: "vertex", at: () => "/vertex/v1", credential: SERVICE_ACCOUNT, token: "/token", row: { region: "us-central1" } };
 // Providers with a form of their own of a format that others speak.
 const OWN = {
   "azure-openai openai.chat": AZURE,
-  "azure-openai openai.completions": AZURE,
+  "azure-openai openai.completions": { ...AZURE, quirks: ["completions"] },
   "azure-openai openai.embeddings": AZURE,
-  "azure-openai openai.responses": { dialect: "openai-responses", at: () => "/azure/openai/v1", credential: header("api-key") },
+  "azure-openai openai.responses": { dialect: "openai-responses", at: () => "/azure/openai/v1", credential: { type: "header", name: "api-key", value: BEARER.value } },
   "vertex gemini.generateContent": VERTEX,
   "vertex anthropic.messages": { ...VERTEX, model: "claude-sonnet-4-5@20250929" },
 };
@@ -51,13 +56,13 @@ export async function register(world, replay, exchanges) {
 }
 
 async function putProvider(world, replay, slug, exchange) {
-  const { dialect, at, credential, row } = kindOf(exchange);
+  const { dialect, at, credential = BEARER, token, quirks = [], row } = kindOf(exchange);
   // The oddities that the catalog knows of the company.
   const known = catalog.get(CATALOGUED[exchange.provider] ?? exchange.provider);
-  const { quirks, headers } = known?.dialect === dialect ? known : {};
+  const theirs = known?.dialect === dialect ? known : {};
   const answer = await world.admin("PUT", `/admin/providers/${slug}`, {
     name: `Replay of ${exchange.provider}`, dialect, base_url: `${replay.url}${at(exchange.provider)}`, credential, allow_private_network: true,
-    ...(quirks && { quirks }), ...(headers && { headers }), ...row,
+    quirks: [...(theirs.quirks ?? []), ...quirks], ...(theirs.headers && { headers: theirs.headers }), ...(token && { token_url: replay.url + token }), ...row,
   });
   return answer.status < 300 ? undefined : answer.text;
 }

@@ -62,6 +62,7 @@ export async function startReplay(exchanges) {
     const parts = [];
     for await (const part of request) parts.push(part);
     const asked = { path: request.url.split("?")[0], query: request.url.split("?")[1] ?? "", headers: request.headers, text: Buffer.concat(parts).toString() };
+    if (asked.path === "/token") return void token(asked, response);
     const found = find(known, asked);
     if (found.fault !== undefined) {
       faults.push(`${request.method} ${request.url}: ${found.fault}`);
@@ -84,6 +85,14 @@ export async function startReplay(exchanges) {
       await once(server, "close");
     },
   };
+}
+
+// Google's exchange of a signed assertion for an access token.
+function token({ text }, response) {
+  const form = new URLSearchParams(text);
+  const right = form.get("grant_type") === "urn:ietf:params:oauth:grant-type:jwt-bearer" && form.get("assertion")?.split(".").length === 3;
+  const answer = right ? { access_token: `${CREDENTIAL}-token`, expires_in: 3599, token_type: "Bearer" } : { error: "invalid_grant" };
+  response.writeHead(right ? 200 : 400, { "content-type": "application/json" }).end(JSON.stringify(answer));
 }
 
 function find(known, { path, query, headers, text }) {
