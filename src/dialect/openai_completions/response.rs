@@ -7,7 +7,7 @@ use super::{
     logprobs::{from_chat, to_chat},
 };
 use crate::{
-    chat::{Answer, Choice, Extra, Finish, Part, PartKind, ProviderError},
+    chat::{Answer, Choice, Extra, Finish, Part, PartKind, ProviderError, Reasoning},
     dialect::{
         Names,
         openai_common::{error_of, finish_reason, read_usage, write_usage},
@@ -94,7 +94,10 @@ fn write_choice(choice: &Choice, index: usize) -> Value {
     for part in parts {
         match &part.kind {
             PartKind::Text { text, .. } | PartKind::Refusal(text) => words.push_str(text),
-            PartKind::Reasoning(reasoning) => thoughts.push_str(reasoning.text.as_deref().unwrap_or_default()),
+            PartKind::Reasoning(Reasoning { text, summary, .. }) => match text {
+                Some(text) => thoughts.push_str(text),
+                None => thoughts.push_str(&summary.join("\n\n")),
+            },
             // Nothing of these was asked for: a prompt brings no tools and wants no media.
             PartKind::Media(_) | PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Foreign(..) => {}
         }

@@ -5,7 +5,9 @@
 //   shows            what of it the format has a place for: takes what the vendor said, answers with what
 //                    a client of this format can be told of it
 //   failure          the message of an error answer, by the format's own envelope
+import { parsed } from "../chat.mjs";
 import { sseObjects } from "./frames.mjs";
+import { calling } from "./said.mjs";
 import { chatBody, chatChunks, completionsBody, completionsChunks } from "./walk-chat.mjs";
 import { responsesBody, responsesEvents } from "./walk-responses.mjs";
 import { anthropicBody, anthropicEvents } from "./walk-anthropic.mjs";
@@ -17,7 +19,10 @@ const MOST = 4096;
 
 // One answer of several; a refusal's words as text.
 const first = (said) => ({ ...said, choices: said.choices.slice(0, 1) });
-const refusalsAsText = (said) => ({ ...said, choices: said.choices.map(({ text, refusal, ...choice }) => ({ ...choice, text: text + refusal, refusal: "" })) });
+const each = (change) => (said) => ({ ...said, choices: said.choices.map((choice) => ({ ...choice, ...change(choice) })) });
+const spokenAsText = ["the format has no sounds in answers: their words are text", each(({ text, spoken }) => ({ text: text + spoken, spoken: "" }))];
+const callsEndAnswers = ["the format does not tell an answer that calls tools from one that is complete", each(({ finish, calls }) => ({ finish: calling(finish, calls.length) }))];
+const refusalsAsText = each(({ text, refusal }) => ({ text: text + refusal, refusal: "" }));
 const withoutUsage = (name) => (said) => ({ ...said, usage: said.usage && { ...said.usage, [name]: 0 } });
 
 export const CLIENTS = {
@@ -36,7 +41,7 @@ export const CLIENTS = {
     ended: (text) => text.endsWith("data: [DONE]\n\n"),
     shows: [
       ["the format has text alone: a refusal's words are text", refusalsAsText],
-      ["the format has no calls and no images", (said) => ({ ...said, choices: said.choices.map((choice) => ({ ...choice, calls: [], images: 0 })) })],
+      ["the format has no calls, no images and no sounds", each(() => ({ calls: [], images: 0, spoken: "" }))],
     ],
     failure: openaiFailure,
   },
@@ -45,7 +50,7 @@ export const CLIENTS = {
     body: (model, prompt, stream) => ({ model, input: prompt, stream, store: false }),
     said: responsesBody, streamed: events(responsesEvents),
     ended: (text) => /"type":"response\.(completed|incomplete|failed)"/.test(text),
-    shows: [["the format has one answer", first]],
+    shows: [["the format has one answer", first], spokenAsText, callsEndAnswers],
     failure: openaiFailure,
   },
   messages: {
@@ -54,18 +59,21 @@ export const CLIENTS = {
     body: (model, prompt, stream) => ({ model, max_tokens: MOST, messages: [{ role: "user", content: prompt }], stream }),
     said: anthropicBody, streamed: events(anthropicEvents),
     ended: (text) => text.includes('"type":"message_stop"'),
-    shows: [["the format has one answer", first], ["the format has no refusals: their words are text, and the end says so", refused]],
+    shows: [["the format has one answer", first], spokenAsText, ["the format has no refusals: their words are text, and the end says so", refused]],
     failure: ({ type, error }) => type === "error" && typeof error.type === "string" && error.message,
   },
   gemini: {
     path: (model, stream) => `/v1beta/models/${model}:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`,
     body: (model, prompt) => ({ contents: [{ role: "user", parts: [{ text: prompt }] }] }),
-    said: geminiBody, streamed: events(geminiChunks),
+    said: geminiBody, streamed: (text) => geminiChunks([...sseObjects(text), ...bare(text)]),
     ended: (text) => text.includes('"finishReason"') || text.includes('"blockReason"'),
-    shows: [["the format has no refusals: their words are text", refusalsAsText], ["the format does not count what is written to the cache", withoutUsage("written")]],
+    shows: [["the format has no refusals: their words are text", refusalsAsText], callsEndAnswers, ["the format does not count what is written to the cache", withoutUsage("written")]],
     failure: ({ error }) => Number.isInteger(error?.code) && typeof error.status === "string" && error.message,
   },
 };
+
+// Google's SDKs know an error in a stream by its not being an event: plain JSON on a line of its own.
+const bare = (text) => text.split("\n").filter((line) => line.startsWith("{")).map(parsed);
 
 function refused(said) {
   const choices = said.choices.map((choice) => (choice.refusal !== "" && choice.finish === "stop" ? { ...choice, finish: "content_filter" } : choice));

@@ -23,7 +23,7 @@ export function differences(expected, got) {
   check("choices", expected.choices.length, got.choices.length);
   expected.choices.forEach((choice, n) => {
     const seen = got.choices[n] ?? {};
-    for (const field of ["text", "refusal", "reasoning", "calls", "images"]) check(field, choice[field], seen[field]);
+    for (const field of ["text", "spoken", "refusal", "reasoning", "calls", "images"]) check(field, choice[field], seen[field]);
     // The gateway says how an answer ended even where its provider does not.
     if (choice.finish !== null) check("finish", choice.finish, seen.finish);
     else if (!["stop", "tool_calls"].includes(seen.finish)) check("finish", null, seen.finish);

@@ -1,8 +1,9 @@
 // What an answer says, read off its bytes: by walkers that know the vendors' documents and none of the
 // code under test. The same form for what a vendor recorded and for what a client of the gateway got.
 //
-//   {choices: [{text, refusal, reasoning, calls: [{name, input}], finish, images}], usage, failure}
+//   {choices: [{text, spoken, refusal, reasoning, calls: [{name, input}], finish, images}], usage, failure}
 //
+// spoken   the words of a sound that the model made
 // finish   stop, length, tool_calls, content_filter, error, or null where the answer does not say
 // usage    {prompt, completion, cached, written, reasoning}, totals with their parts in them; null where
 //          the answer does not say
@@ -31,6 +32,7 @@ export class Said {
 
 class Choice {
   text = "";
+  spoken = "";
   refusal = "";
   reasoning = "";
   finish = null;
@@ -51,9 +53,9 @@ class Choice {
   }
 
   finished() {
-    const { text, refusal, reasoning, finish, images } = this;
+    const { text, spoken, refusal, reasoning, finish, images } = this;
     const calls = [...this.#calls.values()].map(({ name, input }) => ({ name, input: read(input) }));
-    return { text, refusal, reasoning, calls, finish, images };
+    return { text, spoken, refusal, reasoning, calls, finish, images };
   }
 }
 

@@ -64,6 +64,7 @@ function take(choice, message, { finish_reason, finish_details }) {
     if (part.type === "text") choice.text += part.text ?? "";
     else if (part.type === "thinking") for (const thought of part.thinking) choice.reasoning += thought.text ?? "";
   }
+  choice.spoken += message.audio?.transcript ?? "";
   choice.refusal += message.refusal ?? "";
   choice.reasoning += thoughts(message);
   // One after another where they have no number and each has a name; pieces by their number.

@@ -99,7 +99,9 @@ export function cohereEvents(events) {
 
 function cohereEnd(said, { finish_reason, usage }) {
   said.choice().finish = COHERE[finish_reason] ?? `unknown: ${finish_reason}`;
-  if (usage) said.usage = counts(usage.tokens.input_tokens, usage.tokens.output_tokens, { cached: usage.cached_tokens, reasoning: usage.tokens.reasoning_tokens });
+  // What is billed: `tokens`, and `cached_tokens` of them, count what Cohere puts around the prompt, too.
+  const { input_tokens: input, output_tokens: output } = usage?.billed_units ?? usage?.tokens ?? {};
+  if (usage) said.usage = counts(input, output, { reasoning: Math.min(usage.tokens?.reasoning_tokens ?? 0, output) });
 }
 
 export const ollamaBody = (body) => ollamaLines([body]);

@@ -1,6 +1,9 @@
 // OpenAI's Responses: platform.openai.com/docs/api-reference/responses (November 2026).
 import { Said, calling, counts } from "./said.mjs";
 
+// Calls of the client's tools; others are of tools that the provider runs.
+const CALLS = ["function_call", "custom_tool_call"];
+
 export function responsesBody(body) {
   const said = new Said();
   if (body.error || body.status === "failed") said.fails(body.error?.message, Number(body.error?.code) || null);
@@ -45,10 +48,10 @@ export function responsesEvents(events) {
     } else if (type === "response.function_call_arguments.delta" || type === "response.custom_tool_call_input.delta") {
       choice.call(n, undefined, event.delta);
       told.add(n);
-    } else if (type === "response.output_item.added" && event.item.type.endsWith("_call") && event.item.name) choice.call(n, event.item.name);
+    } else if (type === "response.output_item.added" && CALLS.includes(event.item.type)) choice.call(n, event.item.name);
     else if (type === "response.output_item.done") {
       const { item } = event;
-      if (["function_call", "custom_tool_call"].includes(item.type)) choice.call(n, item.name, told.has(n) ? "" : (item.arguments ?? item.input ?? ""));
+      if (CALLS.includes(item.type)) choice.call(n, item.name, told.has(n) ? "" : (item.arguments ?? item.input ?? ""));
       if (item.type === "reasoning" && !summaries.has(n)) choice.reasoning += thoughts(item);
       if (item.type === "image_generation_call") choice.images += 1;
     } else if (type === "error") said.fails(event.message ?? event.error?.message, Number(event.code ?? event.error?.code) || null);
