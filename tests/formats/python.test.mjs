@@ -12,7 +12,7 @@ import { differences, statusFor } from "../support/formats/compare.mjs";
 import { shown } from "../support/formats/clients.mjs";
 import { exchanges, source } from "../support/formats/corpus.mjs";
 import { explanation } from "../support/formats/explained.mjs";
-import { DIALECTS, clientNames } from "../support/formats/matrix.mjs";
+import { DIALECTS, asks, clientNames } from "../support/formats/matrix.mjs";
 import { modelOf, register } from "../support/formats/providers.mjs";
 import { marker, startReplay } from "../support/formats/replay.mjs";
 import { lineOf } from "../support/formats/report.mjs";
@@ -42,7 +42,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs for Python`, () => 
     replay = await startReplay(all);
     world = new World(await startWorkerd(), { stop: () => replay.stop() });
     await register(world, replay, all);
-    outcomes = await runPython(all.flatMap((exchange, at) => clientNames.map((client) => ({
+    outcomes = await runPython(all.flatMap((exchange, at) => clientNames.filter((client) => asks(client, exchange)).map((client) => ({
       name: exchange.name, client, model: modelOf(exchange), stream: exchange.stream, strict: exchange.dialect !== OWN[client],
       prompt: `Please answer. ${marker(exchange.name, CHUNKINGS[(at + 2) % CHUNKINGS.length])}`,
     }))));
@@ -51,7 +51,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs for Python`, () => 
 
   for (const client of clientNames) {
     test(client, () => {
-      const failed = all.map((exchange) => judge(client, exchange)).filter(({ differences: found }) => found.length > 0);
+      const failed = all.filter((exchange) => asks(client, exchange)).map((exchange) => judge(client, exchange)).filter(({ differences: found }) => found.length > 0);
       assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 100).map(lineOf).join("\n")}`);
     });
   }

@@ -7,7 +7,7 @@ import { differences, statusFor } from "../support/formats/compare.mjs";
 import { shown } from "../support/formats/clients.mjs";
 import { exchanges, source } from "../support/formats/corpus.mjs";
 import { explanation } from "../support/formats/explained.mjs";
-import { DIALECTS, clientNames, runAll } from "../support/formats/matrix.mjs";
+import { DIALECTS, asks, clientNames, runAll } from "../support/formats/matrix.mjs";
 import { modelOf, register } from "../support/formats/providers.mjs";
 import { marker, startReplay } from "../support/formats/replay.mjs";
 import { lineOf } from "../support/formats/report.mjs";
@@ -38,7 +38,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs`, () => {
 
   for (const client of clientNames) {
     test(client, async () => {
-      const failed = (await runAll(all.map((exchange, at) => [exchange, at]), (exchange, at) => read(client, exchange, at))).filter(({ differences: found }) => found.length > 0);
+      const failed = (await runAll(all.filter((exchange) => asks(client, exchange)).map((exchange, at) => [exchange, at]), (exchange, at) => read(client, exchange, at))).filter(({ differences: found }) => found.length > 0);
       assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 100).map(lineOf).join("\n")}`);
       assert.deepEqual(warnings, []);
     });

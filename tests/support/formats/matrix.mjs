@@ -9,10 +9,13 @@ import { CHUNKINGS, saidBy } from "./vendor.mjs";
 
 // Formats of the corpus in which the gateway asks for answers; fewer of them, and fewer clients, while
 // something is looked into.
-export const DIALECTS = process.env.SLUICE_FORMATS_DIALECTS?.split(",") ?? ["openai.chat", "openai.responses", "anthropic.messages", "gemini.generateContent", "bedrock.converse", "cohere.chat.v2", "ollama.chat"];
+export const DIALECTS = process.env.SLUICE_FORMATS_DIALECTS?.split(",") ?? ["openai.chat", "openai.completions", "openai.responses", "anthropic.messages", "gemini.generateContent", "bedrock.converse", "cohere.chat.v2", "ollama.chat"];
 
 export const clientNames = process.env.SLUICE_FORMATS_CLIENTS?.split(",") ?? Object.keys(CLIENTS);
 export const complete = process.env.SLUICE_FORMATS_DIALECTS === undefined && process.env.SLUICE_FORMATS_CLIENTS === undefined;
+
+// Older completions are asked for by clients of that format alone: of others the gateway asks chat.
+export const asks = (client, { dialect }) => dialect !== "openai.completions" || client === "completions";
 
 // Each client gets another chunking of the same stream.
 export async function runCase(world, exchange, client, at) {

@@ -7,6 +7,8 @@ import { CREDENTIAL, root } from "../common.mjs";
 const catalog = new Map(JSON.parse(readFileSync(join(root, "catalog", "providers.json"), "utf8")).map((row) => [row.slug, row]));
 // By the corpus' names, where the catalog has others.
 const CATALOGUED = { zai: "z-ai", google: "google-ai-studio" };
+// Quirks that say in which other formats a company can be asked: an exchange is asked for in its own.
+const BESIDE = ["completions", "responses"];
 const BEARER = { type: "bearer", value: `${CREDENTIAL}-replay` };
 const AWS = { type: "aws", access_key_id: `${CREDENTIAL}-id`, secret_access_key: `${CREDENTIAL}-secret` };
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
@@ -22,8 +24,8 @@ const KINDS = {
   "anthropic.messages": { dialect: "anthropic", at: () => "/anthropic/v1" },
   "gemini.generateContent": { dialect: "gemini", at: () => "/gemini/v1beta" },
   "bedrock.converse": { dialect: "bedrock", at: () => "/bedrock", credential: AWS, row: { region: "us-east-1" }, model: "us.amazon.nova-lite-v1:0" },
-  "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere" },
-  "ollama.chat": { dialect: "ollama", at: () => "/ollama", credential: { type: "none" } },
+  "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere/v2" },
+  "ollama.chat": { dialect: "ollama", at: () => "/ollama/api", credential: { type: "none" } },
 };
 const AZURE = { dialect: "azure-openai", at: () => "/azure" };
 // Of each of Vertex' models a service account asks for a token first.
@@ -62,7 +64,7 @@ async function putProvider(world, replay, slug, exchange) {
   const theirs = known?.dialect === dialect ? known : {};
   const answer = await world.admin("PUT", `/admin/providers/${slug}`, {
     name: `Replay of ${exchange.provider}`, dialect, base_url: `${replay.url}${at(exchange.provider)}`, credential, allow_private_network: true,
-    quirks: [...(theirs.quirks ?? []), ...quirks], ...(theirs.headers && { headers: theirs.headers }), ...(token && { token_url: replay.url + token }), ...row,
+    quirks: [...(theirs.quirks ?? []).filter((quirk) => !BESIDE.includes(quirk)), ...quirks], ...(theirs.headers && { headers: theirs.headers }), ...(token && { token_url: replay.url + token }), ...row,
   });
   return answer.status < 300 ? undefined : answer.text;
 }

@@ -19,11 +19,17 @@ const WALKERS = {
 };
 
 const PIECES = {
-  sse: ({ sse: text }) => sseObjects(text),
+  sse: ({ sse: text }) => [...sseObjects(text), ...bare(text)],
   ndjson: ({ sse: text }) => lines(text),
   "json-array": ({ sse: text }) => JSON.parse(text),
   eventstream: ({ raw_base64 }) => awsFrames(Buffer.from(raw_base64, "base64")),
 };
+
+// Google breaks off with an error that is no event: plain JSON after the last one.
+function bare(text) {
+  const found = /^\{$[\s\S]*^\}$/m.exec(text);
+  return found === null ? [] : [JSON.parse(found[0])];
+}
 
 export function saidBy({ dialect, framing, response }) {
   if (response.status !== 200) return { choices: [], usage: null, failure: { message: null, status: response.status } };
