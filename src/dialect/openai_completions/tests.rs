@@ -223,6 +223,8 @@ fn probabilities_change_their_form_and_back() {
     let first = json!({ "token": "é", "logprob": -0.5, "bytes": [195, 169] });
     assert_eq!(chat["content"][0]["top_logprobs"], json!([first]));
     assert_eq!(logprobs::from_chat(&chat, &mut 0), own);
+    let bare = json!({ "content": [{ "token": "a", "logprob": -1, "top_logprobs": [] }] });
+    assert_eq!(logprobs::from_chat(&bare, &mut 0)["top_logprobs"], json!(null));
 }
 
 #[test]
