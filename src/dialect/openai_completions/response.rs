@@ -10,6 +10,7 @@ use crate::{
     chat::{Answer, Choice, Extra, Finish, Part, PartKind, ProviderError, Reasoning},
     dialect::{
         Names,
+        fields::tier,
         openai_common::{error_of, finish_reason, read_usage, write_usage},
     },
 };
@@ -24,7 +25,8 @@ pub fn decode_answer(body: Value) -> Result<Answer, ProviderError> {
     let choices = choices.into_iter().map(read_choice).collect::<Option<Vec<_>>>();
     let Some(choices) = choices.filter(|choices| !choices.is_empty()) else { return Err(ProviderError::default()) };
     let usage = remove(&mut body, "usage").and_then(|usage| read_usage(usage, WIRE));
-    let (id, model, service_tier) = (text(&mut body, "id"), text(&mut body, "model"), text(&mut body, "service_tier"));
+    let (id, model, service_tier) =
+        (text(&mut body, "id"), text(&mut body, "model"), text(&mut body, "service_tier").map(tier));
     let created = remove(&mut body, "created").and_then(|created| created.as_i64());
     for named_by_the_gateway in ["object", "provider"] {
         body.shift_remove(named_by_the_gateway);
