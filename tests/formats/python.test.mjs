@@ -52,7 +52,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs for Python`, () => 
   for (const client of clientNames) {
     test(client, () => {
       const failed = all.filter((exchange) => asks(client, exchange)).map((exchange) => judge(client, exchange)).filter(({ differences: found }) => found.length > 0);
-      assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 100).map(lineOf).join("\n")}`);
+      assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 1000).map(lineOf).join("\n")}`);
     });
   }
 
