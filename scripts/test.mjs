@@ -1,18 +1,19 @@
-// `npm test`: everything. Gets ready what is missing (npm packages, the built gateway, a Python venv
-// with the vendors' SDKs), runs the suites in order, and ends with one line that counts them all.
+// `npm test`: everything. Gets ready what is missing (npm packages, the built gateway, Python venvs
+// with the vendors' SDKs and with frameworks), runs the suites in order, and ends with one line that counts them all.
 //
 //   npm test                              all suites
 //   npm test -- --only native,clients     some of them
 //
 // Needs cargo (rustup), node 20 or newer with npm, and python3. Imports nothing that npm must install.
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildEnvironment, nodeBinary, prepare } from "./lib/run.mjs";
 import { Unable } from "./lib/settings.mjs";
+import { step } from "./lib/steps.mjs";
 import { runSuite, total } from "../tests/support/run-suite.mjs";
 import { suites } from "../tests/support/suites.mjs";
-import { ensurePython, findPython } from "../tests/support/python.mjs";
+import { ensureFrameworks, ensurePython, findPython } from "../tests/support/python.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 // Logs of the preparing steps, and the answers that tests record for the check against openapi.yaml.
@@ -25,12 +26,14 @@ try {
   const wants = (need) => chosen.some((suite) => suite.needs.includes(need));
   if (wants("build") || wants("packages")) await prepare({ state: scratch }, "npm test");
   const sdks = wants("sdks") ? await ensurePython(root, scratch) : null;
+  const frameworks = wants("frameworks") ? await ensureFrameworks(root, scratch) : null;
+  if (frameworks !== null) await ensurePackages(join(root, "tests", "clients", "frameworks"));
 
   const recordings = join(scratch, "recordings");
   rmSync(recordings, { recursive: true, force: true });
   mkdirSync(recordings, { recursive: true });
   const context = {
-    root, cargo: "cargo", node: nodeBinary(), python: findPython(), sdks,
+    root, cargo: "cargo", node: nodeBinary(), python: findPython(), sdks, frameworks,
     env: { ...buildEnvironment("npm test"), SLUICE_RECORDINGS: recordings },
   };
   const results = [];
@@ -40,6 +43,15 @@ try {
   if (!(error instanceof Unable)) throw error;
   console.error(`test: ${error.message}`);
   process.exitCode = 1;
+}
+
+// The npm packages of a folder, as its lock file has them.
+async function ensurePackages(folder) {
+  const installed = join(folder, "node_modules", ".package-lock.json");
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(folder, "package-lock.json")).mtimeMs) return;
+  const npm = process.env.npm_execpath;
+  const [program, args] = npm === undefined ? ["npm", []] : [process.execPath, [npm]];
+  await step("Installing the frameworks' npm packages", program, [...args, "ci", "--no-audit", "--no-fund"], { cwd: folder, env: process.env, logFile: join(scratch, "frameworks-install.log") });
 }
 
 function choose(args) {
@@ -56,7 +68,7 @@ function choose(args) {
 function checkPrerequisites(chosen) {
   const [major] = process.versions.node.split(".").map(Number);
   if (major < 20) throw new Unable(`Node ${process.versions.node} is too old; install Node 20 or newer (https://nodejs.org)`);
-  if (findPython() === null && chosen.some(({ needs }) => needs.includes("python") || needs.includes("sdks"))) {
+  if (findPython() === null && chosen.some(({ needs }) => ["python", "sdks", "frameworks"].some((need) => needs.includes(need)))) {
     throw new Unable("python3 (3.9 or newer) is not installed; install it, e.g. apt-get install python3 python3-venv");
   }
   // Where cargo is not on the PATH, rustup's usual folder is looked at too.

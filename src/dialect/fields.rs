@@ -8,6 +8,11 @@ use crate::{
     error::{Error, Result},
 };
 
+/// A tier that served, in OpenAI's words: Groq calls the usual one `on_demand`, others `standard`.
+pub fn tier(word: String) -> String {
+    if matches!(word.as_str(), "on_demand" | "standard") { "default".to_owned() } else { word }
+}
+
 /// An object on its way to be read, and where it stands.
 #[derive(Debug)]
 pub struct Fields {

@@ -1,5 +1,6 @@
-// The Python side of `npm test`: an interpreter, and a venv `.venv` with the vendors' SDKs, made again
-// when tests/clients/requirements.txt or the interpreter has changed.
+// The Python side of `npm test`: an interpreter, and venvs with what the tests point at the gateway, made
+// again when their requirements or the interpreter have changed: `.venv` with the vendors' SDKs
+// (tests/clients/requirements.txt), `.venv-frameworks` with frameworks (tests/clients/frameworks).
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,11 +13,16 @@ export function findPython() {
   return ["python3", "python"].find((name) => spawnSync(name, ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]).status === 0) ?? null;
 }
 
-// The venv's interpreter.
-export async function ensurePython(root, scratch) {
+// The interpreter of the venv with the vendors' SDKs.
+export const ensurePython = (root, scratch) => ensureVenv(root, scratch, ".venv", "tests/clients", "the Python SDKs");
+
+// The interpreter of the venv with frameworks.
+export const ensureFrameworks = (root, scratch) => ensureVenv(root, scratch, ".venv-frameworks", "tests/clients/frameworks", "the Python frameworks");
+
+async function ensureVenv(root, scratch, name, folder, what) {
   const python = findPython();
-  const requirements = join(root, "tests", "clients", "requirements.txt");
-  const venv = join(root, ".venv");
+  const requirements = join(root, folder, "requirements.txt");
+  const venv = join(root, name);
   const inside = join(venv, "bin", "python");
   const stamp = join(venv, "requirements.sha256");
   const version = spawnSync(python, ["-VV"], { encoding: "utf8" }).stdout;
@@ -27,9 +33,9 @@ export async function ensurePython(root, scratch) {
     throw new Unable("python3 cannot make a venv; install the rest of it, e.g. apt-get install python3-venv");
   }
   rmSync(venv, { recursive: true, force: true });
-  const at = (name) => ({ cwd: root, env: process.env, logFile: join(scratch, name) });
-  await step("Making the Python venv", python, ["-m", "venv", venv], at("venv.log"));
-  await step("Installing the Python SDKs", inside, ["-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements], at("pip.log"));
+  const at = (log) => ({ cwd: root, env: process.env, logFile: join(scratch, `${name.slice(1)}-${log}`) });
+  await step(`Making a venv for ${what}`, python, ["-m", "venv", venv], at("make.log"));
+  await step(`Installing ${what}`, inside, ["-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements], at("pip.log"));
   writeFileSync(stamp, inputs);
   return inside;
 }

@@ -1,6 +1,7 @@
 // The suites of `npm test`, in their order: the quick ones first, and last the one that checks what the
 // others recorded.
-//   needs   packages (npm), build (the gateway), python (any python3), sdks (.venv)
+//   needs   packages (npm), build (the gateway), python (any python3), sdks (.venv), frameworks
+//           (.venv-frameworks and the npm packages of tests/clients/frameworks)
 //   run     (context) -> [program, args]
 //   count   how its output is counted (run-suite.mjs)
 import { readdirSync } from "node:fs";
@@ -31,6 +32,19 @@ export const suites = [
   {
     name: "python", what: "the vendors' SDKs in Python, against the demo", needs: ["packages", "build", "sdks"], count: "unittest",
     run: ({ node, sdks }) => [node, ["tests/clients/python.mjs", sdks]],
+  },
+  {
+    // Each file keeps both cores busy.
+    name: "formats", what: "what every provider really said, in every client's format (target/formats-report.md)", needs: ["packages", "build", "sdks"], count: "node",
+    run: ({ root, node }) => [node, nodeTests(root, "formats", 1)],
+  },
+  {
+    name: "frameworks", what: "frameworks in Node, against the demo", needs: ["packages", "build", "frameworks"], count: "node",
+    run: ({ root, node }) => [node, nodeTests(root, "clients/frameworks")],
+  },
+  {
+    name: "frameworks-python", what: "frameworks in Python, against the demo", needs: ["packages", "build", "frameworks"], count: "unittest",
+    run: ({ node, frameworks }) => [node, ["tests/clients/python.mjs", frameworks, "tests/clients/frameworks"]],
   },
   node("admin", "management API and openapi.yaml, with the answers recorded by the others"),
 ];

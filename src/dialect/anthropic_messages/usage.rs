@@ -74,8 +74,13 @@ pub fn encode(usage: Option<&Usage>, tier: Option<&str>, cost: Map<String, Value
     for key in COUNTS {
         members.entry(key).or_insert_with(|| 0.into());
     }
+    // Words that the format does not have are not told.
+    let tier = match tier {
+        Some("default") => Some("standard"),
+        tier => tier.filter(|tier| ["priority", "batch"].contains(tier)),
+    };
     if let Some(tier) = tier {
-        members.entry("service_tier").or_insert_with(|| if tier == "default" { "standard" } else { tier }.into());
+        members.entry("service_tier").or_insert_with(|| tier.into());
     }
     members.extend(cost);
     Value::Object(members)

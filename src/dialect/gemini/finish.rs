@@ -70,9 +70,10 @@ pub(super) fn blocked(feedback: Option<&Value>) -> Option<Finish> {
     (!word.is_empty() && word != "BLOCK_REASON_UNSPECIFIED").then(|| Finish::new(FinishReason::ContentFilter, word))
 }
 
-/// Google's word for it: its own again, where it came from Google.
+/// Google's word for it: its own again, where it came from Google. An answer that ended without a word is
+/// complete.
 pub(super) fn write(finish: Option<&Finish>) -> &str {
-    let Some(Finish { reason: why, native, stop_sequence: _ }) = finish else { return "OTHER" };
+    let Some(Finish { reason: why, native, stop_sequence: _ }) = finish else { return "STOP" };
     let own = native.as_deref().filter(|word| REASONS.contains(word));
     let same =
         |word: &&str| reason(word) == *why || reason(word) == FinishReason::Stop && *why == FinishReason::ToolCalls;

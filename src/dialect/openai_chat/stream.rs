@@ -290,6 +290,10 @@ impl Relay {
         self.note_usage(groq.as_ref().and_then(|groq| groq.get("usage")));
         let usage = object.get("usage").filter(|value| value.kind == Kind::Object);
         self.note_usage(usage);
+        if usage.is_none() {
+            // Groq's older place for it.
+            self.note_usage(object.get("x_groq").and_then(Value::object).as_ref().and_then(|own| own.get("usage")));
+        }
         if choices.is_empty() && usage.is_some() {
             return None;
         }
@@ -557,6 +561,14 @@ mod tests {
         assert_eq!((&chunks[1]["usage"]["prompt_tokens"], &chunks[1]["usage"]["odd"]), (&json!(3), &json!(1)));
         assert_eq!(chunks[1]["usage"]["cost"], json!(0.000_005));
         assert!(out.text.ends_with("data: [DONE]\n\n"), "a missing [DONE] after a finish reason is made good");
+    }
+
+    #[test]
+    fn usage_is_found_where_groq_had_it() {
+        let stream = "data: {\"id\":\"1\",\"model\":\"m\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}}\n\ndata: [DONE]\n\n";
+        let out = run(&[stream.as_bytes()], StreamEnd::Closed, false);
+        assert_eq!(out.chunks().last().unwrap()["usage"]["prompt_tokens"], 3);
+        assert!(!out.facts.usage.estimated);
     }
 
     #[test]

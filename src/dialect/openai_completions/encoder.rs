@@ -26,8 +26,8 @@ pub struct Encoder {
     created: i64,
     /// What every chunk begins with: all before the choices.
     head: String,
-    /// Open blocks: of which choice, and whether they hold thoughts.
-    blocks: BTreeMap<u32, (u32, bool)>,
+    /// Open blocks: of which choice; where they hold thoughts, the paragraph that is being told.
+    blocks: BTreeMap<u32, (u32, Option<u32>)>,
     choices: BTreeMap<u32, Said>,
     /// Members for the closing chunk.
     closing: Map<String, Value>,
@@ -58,16 +58,19 @@ impl Encoder {
             Event::Open { block, choice, kind } => {
                 self.choices.entry(*choice).or_default();
                 match kind {
-                    Block::Text | Block::Refusal => self.blocks.insert(*block, (*choice, false)),
-                    Block::Reasoning { .. } => self.blocks.insert(*block, (*choice, true)),
+                    Block::Text | Block::Refusal => self.blocks.insert(*block, (*choice, None)),
+                    Block::Reasoning { .. } => self.blocks.insert(*block, (*choice, Some(0))),
                     // Nothing of these was asked for: a prompt brings no tools and wants no media.
                     Block::ToolCall { .. } | Block::Media(_) | Block::Foreign(..) => None,
                 };
             }
-            Event::Delta { block, delta } => match (self.blocks.get(block), delta) {
-                (Some((choice, false)), Delta::Text(text)) => self.write(*choice, text, "", "null", out),
-                (Some((choice, true)), Delta::Reasoning(text)) => {
-                    self.write(*choice, "", &[",\"reasoning\":", &quote(text)].concat(), "null", out);
+            Event::Delta { block, delta } => match (self.blocks.get(block).copied(), delta) {
+                (Some((choice, None)), Delta::Text(text)) => self.write(choice, text, "", "null", out),
+                (Some((choice, Some(_))), Delta::Reasoning(text)) => self.think(choice, text, out),
+                (Some((choice, Some(told))), Delta::Summary(paragraph, text)) => {
+                    self.blocks.insert(*block, (choice, Some(*paragraph)));
+                    let gap = if *paragraph > told { "\n\n" } else { "" };
+                    self.think(choice, &[gap, text].concat(), out);
                 }
                 _ => {}
             },
@@ -129,6 +132,10 @@ impl Encoder {
     /// What keeps a connection open: a comment.
     pub fn keep_alive(out: &mut Vec<u8>) {
         out.extend_from_slice(b": PROCESSING\n\n");
+    }
+
+    fn think(&self, choice: u32, thought: &str, out: &mut Vec<u8>) {
+        self.write(choice, "", &[",\"reasoning\":", &quote(thought)].concat(), "null", out);
     }
 
     fn write(&self, choice: u32, text: &str, more: &str, logprobs: &str, out: &mut Vec<u8>) {

@@ -39,5 +39,7 @@ pub fn from_chat(logprobs: &Value, offset: &mut u64) -> Value {
         probabilities.push(member(item, "logprob"));
         tops.push(if top.is_empty() { Value::Null } else { Value::Object(top) });
     }
+    // Where nobody asked for alternatives there is no list of them.
+    let tops = if tops.iter().all(Value::is_null) { Value::Null } else { tops.into() };
     json!({ "tokens": tokens, "token_logprobs": probabilities, "top_logprobs": tops, "text_offset": offsets })
 }

@@ -7,9 +7,10 @@ use super::{
     logprobs::{from_chat, to_chat},
 };
 use crate::{
-    chat::{Answer, Choice, Extra, Finish, Part, PartKind, ProviderError},
+    chat::{Answer, Choice, Extra, Finish, Part, PartKind, ProviderError, Reasoning},
     dialect::{
         Names,
+        fields::tier,
         openai_common::{error_of, finish_reason, read_usage, write_usage},
     },
 };
@@ -24,7 +25,8 @@ pub fn decode_answer(body: Value) -> Result<Answer, ProviderError> {
     let choices = choices.into_iter().map(read_choice).collect::<Option<Vec<_>>>();
     let Some(choices) = choices.filter(|choices| !choices.is_empty()) else { return Err(ProviderError::default()) };
     let usage = remove(&mut body, "usage").and_then(|usage| read_usage(usage, WIRE));
-    let (id, model, service_tier) = (text(&mut body, "id"), text(&mut body, "model"), text(&mut body, "service_tier"));
+    let (id, model, service_tier) =
+        (text(&mut body, "id"), text(&mut body, "model"), text(&mut body, "service_tier").map(tier));
     let created = remove(&mut body, "created").and_then(|created| created.as_i64());
     for named_by_the_gateway in ["object", "provider"] {
         body.shift_remove(named_by_the_gateway);
@@ -94,7 +96,10 @@ fn write_choice(choice: &Choice, index: usize) -> Value {
     for part in parts {
         match &part.kind {
             PartKind::Text { text, .. } | PartKind::Refusal(text) => words.push_str(text),
-            PartKind::Reasoning(reasoning) => thoughts.push_str(reasoning.text.as_deref().unwrap_or_default()),
+            PartKind::Reasoning(Reasoning { text, summary, .. }) => match text {
+                Some(text) => thoughts.push_str(text),
+                None => thoughts.push_str(&summary.join("\n\n")),
+            },
             // Nothing of these was asked for: a prompt brings no tools and wants no media.
             PartKind::Media(_) | PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Foreign(..) => {}
         }

@@ -14,6 +14,7 @@ use crate::{
     chat::{Block, Delta, Event, Extra, Finish, ProviderError, Usage},
     dialect::{
         Frame,
+        fields::tier as tier_of,
         openai_common::{error_of, read_usage},
     },
 };
@@ -85,7 +86,8 @@ impl Decoder {
             Some(Value::Array(choices)) => choices,
             _ => Vec::new(),
         };
-        let (id, model, tier) = (text(&mut chunk, "id"), text(&mut chunk, "model"), text(&mut chunk, "service_tier"));
+        let (id, model, tier) =
+            (text(&mut chunk, "id"), text(&mut chunk, "model"), text(&mut chunk, "service_tier").map(tier_of));
         let created = remove(&mut chunk, "created").and_then(|created| created.as_i64());
         if !self.started && (!choices.is_empty() || id.is_some()) {
             self.started = true;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     chat::{
-        Answer, Choice, Collector, Event, Extra, Finish, FinishReason, Format, Part, PartKind, Reasoning, Request,
-        Role, Tool, Turn,
+        Answer, Block, Choice, Collector, Delta, Event, Extra, Finish, FinishReason, Format, Part, PartKind, Reasoning,
+        Request, Role, Tool, Turn,
     },
     dialect::{Frame, Names, Target, testing::records},
     error::{Error, ErrorKind},
@@ -223,6 +223,8 @@ fn probabilities_change_their_form_and_back() {
     let first = json!({ "token": "é", "logprob": -0.5, "bytes": [195, 169] });
     assert_eq!(chat["content"][0]["top_logprobs"], json!([first]));
     assert_eq!(logprobs::from_chat(&chat, &mut 0), own);
+    let bare = json!({ "content": [{ "token": "a", "logprob": -1, "top_logprobs": [] }] });
+    assert_eq!(logprobs::from_chat(&bare, &mut 0)["top_logprobs"], json!(null));
 }
 
 #[test]
@@ -241,6 +243,25 @@ fn a_client_sees_words_thoughts_and_the_end() {
         body["choices"],
         json!([{ "index": 0, "text": "ab", "logprobs": null, "finish_reason": "length", "native_finish_reason": "max_tokens", "reasoning": "hm" }])
     );
+}
+
+#[test]
+fn a_client_sees_summaries_of_thoughts_where_there_is_no_more() {
+    let summary = vec!["One".to_owned(), "Two".to_owned()];
+    let thought = Part::new(PartKind::Reasoning(Reasoning { summary, ..Reasoning::default() }));
+    let choice = Choice { parts: vec![thought], finish: None, logprobs: None, extra: Extra::default() };
+    let body = encode_answer(&Answer { choices: vec![choice], ..Answer::default() }, &names());
+    assert_eq!(body["choices"][0]["reasoning"], "One\n\nTwo");
+    let delta = |paragraph, text: &str| Event::Delta { block: 0, delta: Delta::Summary(paragraph, text.to_owned()) };
+    let kind = Block::Reasoning { id: None, format: None };
+    let open = Event::Open { block: 0, choice: 0, kind };
+    let stream =
+        written(&[open, delta(0, "O"), delta(0, "ne"), delta(1, "T"), delta(1, "wo"), Event::Close { block: 0 }]);
+    let told: String = chunks(&stream)
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["reasoning"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(told, "One\n\nTwo");
 }
 
 #[test]

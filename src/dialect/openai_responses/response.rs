@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     chat::{Answer, Choice, Citation, Extra, Finish, FinishReason, Part, PartKind, ProviderError, Usage},
-    dialect::Names,
+    dialect::{Names, fields::tier},
 };
 
 /// Reads a body that came with status 200.
@@ -58,7 +58,7 @@ pub(super) fn read_head(body: &mut Members, calls: bool, searches: u64) -> Head 
     let status = take("status").and_then(string);
     let finish = read_finish(status.as_deref(), details.as_ref(), calls);
     let usage = take("usage").and_then(|usage| usage::read(usage, searches));
-    let service_tier = take("service_tier").and_then(string);
+    let service_tier = take("service_tier").and_then(string).map(tier);
     for key in ["object", "error", "output_text"] {
         body.shift_remove(key);
     }

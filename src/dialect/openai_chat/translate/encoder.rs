@@ -73,6 +73,8 @@ enum Kind {
 struct Said {
     role: bool,
     characters: u64,
+    /// Annotations so far.
+    annotations: u32,
     calls: u64,
     entries: u64,
     finish: Option<Finish>,
@@ -265,7 +267,11 @@ impl Encoder {
                 ["\"content\":", &quote(text)].concat()
             }
             (Kind::Text(before), Delta::Citation(citation)) => {
-                format!("\"annotations\":[{}]", write_citation(citation, *before))
+                let mut annotation = write_citation(citation, *before);
+                // OpenAI's SDKs put lists of a stream together by the index of their entries.
+                annotation["index"] = said.annotations.into();
+                said.annotations += 1;
+                format!("\"annotations\":[{annotation}]")
             }
             (Kind::Refusal, Delta::Text(text)) => ["\"refusal\":", &quote(text)].concat(),
             (Kind::Reasoning { id, format, entry }, delta) => {

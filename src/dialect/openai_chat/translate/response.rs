@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     chat::{Answer, Choice, Citation, Collector, Extra, Finish, FinishReason, ProviderError, Usage},
-    dialect::openai_common::{error_of, finish_reason, read_usage},
+    dialect::{
+        fields::tier,
+        openai_common::{error_of, finish_reason, read_usage},
+    },
 };
 
 /// Reads a body that came with status 200. An error inside it, or a body that is no answer, is an error.
@@ -27,7 +30,7 @@ pub fn decode_answer(body: Value) -> Result<Answer, ProviderError> {
         Some(Value::String(text)) if !text.is_empty() => Some(text),
         _ => None,
     };
-    let (id, model, service_tier) = (text("id"), text("model"), text("service_tier"));
+    let (id, model, service_tier) = (text("id"), text("model"), text("service_tier").map(tier));
     let created = remove(&mut body, "created").and_then(|created| created.as_i64());
     for named_by_the_gateway in ["object", "provider"] {
         body.shift_remove(named_by_the_gateway);

@@ -21,6 +21,7 @@ use crate::{
     chat::{Event, Extra, Finish, ProviderError, Usage},
     dialect::{
         Frame,
+        fields::tier as tier_of,
         openai_common::{error_of, read_usage},
     },
 };
@@ -95,11 +96,10 @@ impl Decoder {
             }
         }
         self.used(usage, out);
-        if let Some(Value::String(tier)) = remove(&mut chunk, "service_tier")
-            && self.tier.as_ref() != Some(&tier)
-        {
-            out.push(Event::ServiceTier(tier.clone()));
-            self.tier = Some(tier);
+        if let Some(Value::String(word)) = remove(&mut chunk, "service_tier") {
+            let tier = Some(tier_of(word)).filter(|tier| self.tier.as_ref() != Some(tier));
+            out.extend(tier.clone().map(Event::ServiceTier));
+            self.tier = tier.or(self.tier.take());
         }
         for (name, value) in chunk {
             if !value.is_null() && !NOTHING.contains(&name.as_str()) {
