@@ -4,6 +4,7 @@
 //! without being parsed ([`builtin`]); what the operator adds or changes lies in the `Catalog` object
 //! and is distributed through KV, one entry a model, and wins over the built-in.
 
+mod address;
 pub mod builtin;
 pub mod credential;
 mod model;
