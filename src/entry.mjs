@@ -9,14 +9,19 @@ import { noteTrap, ready } from "./entry/instance.mjs";
 
 export { Account, Catalog } from "./entry/objects.mjs";
 
-const INFERENCE = new Set(["/v1/chat/completions", "/api/v1/chat/completions"]);
+const INFERENCE = new Set(
+  ["chat/completions", "completions", "responses", "messages", "messages/count_tokens"].flatMap((path) => [`/v1/${path}`, `/api/v1/${path}`]),
+);
+// Gemini's: the model and what is asked of it stand in the path.
+const GEMINI = /^\/v1(?:alpha|beta)?\/models\/[^?]+:[A-Za-z]+$/;
 // Answered here, without a key.
 const OPEN = new Set(["/health", "/openapi.json", "/v1/openapi.json", "/api/v1/openapi.json"]);
 
 export default {
   fetch(request, env, ctx) {
     const path = pathOf(request.url);
-    const handling = INFERENCE.has(path) && request.method === "POST" ? infer(request, env, ctx) : other(path, request, env, ctx);
+    const isInference = request.method === "POST" && (INFERENCE.has(path) || GEMINI.test(path));
+    const handling = isInference ? infer(request, env, ctx) : other(path, request, env, ctx);
     // Run to completion: a client that leaves must not stop the accounting.
     ctx.waitUntil(handling);
     return handling;
@@ -32,6 +37,7 @@ export default {
   },
 };
 
+// The path, as it is in the address.
 function pathOf(url) {
   const start = url.indexOf("/", url.indexOf("://") + 3);
   const end = url.indexOf("?", start);

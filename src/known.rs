@@ -180,7 +180,7 @@ impl Known {
         self.models.clear();
         self.providers = None;
         self.kv_failed.clear();
-        self.holder.forget_accounts();
+        self.holder.forget_accounts(0);
         self.asking.clear();
     }
 
@@ -393,17 +393,19 @@ impl Known {
         if let Some(changes) = reply.changes {
             for (what, revision) in changes {
                 if let Some(hash) = KeyHash::parse(&what) {
-                    account.changed.insert(hash, revision);
+                    // Answers overtake each other: an older one does not take back what a newer one has said.
+                    let known = account.changed.entry(hash).or_default();
+                    *known = revision.max(*known);
                 } else if let Ok(changed) = what.parse() {
                     self.holder.changed(changed, revision);
                 }
             }
         } else {
-            account.floor = reply.revision;
+            account.floor = account.revision;
             account.changed.clear();
             self.keys.clear();
             self.kv_keys.clear();
-            self.holder.forget_accounts();
+            self.holder.forget_accounts(account.revision);
         }
         if self.claimed.len() >= CAPACITY {
             self.claimed.clear();

@@ -29,6 +29,7 @@ pub mod catalog;
 pub mod chat;
 pub mod dialect;
 pub mod error;
+pub mod formats;
 pub mod framing;
 pub mod idempotency;
 pub mod ids;

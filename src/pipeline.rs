@@ -26,16 +26,25 @@ use crate::{
         policy::Policy,
         wire::{self, Total},
     },
-    catalog::{CostBreakdown, Endpoint, builtin, credential::MasterKey},
-    chat::ProviderError,
-    dialect::openai_chat::{self, Call, Finish, Relay, ResponseFacts, StreamEnd},
+    catalog::{CostBreakdown, Dialect, Endpoint, builtin, credential::MasterKey},
+    chat::{ProviderError, Wire},
+    dialect::{
+        Target as Addressee,
+        call::{Api, Call},
+        passing::{Finish, ResponseFacts, StreamEnd},
+    },
     error::{Error, ErrorKind, Result},
+    formats::{self, Body, Fetched, Outbound, Relay, Wanted as Needed},
     framing::edit::{Edit, apply},
     idempotency::{self, Claim, Claimed, Finished, Kept, MAX_ANSWER, Wanted},
     ids::{GenerationId, Rng},
     known::{Access, Ask, Known, KnownModel, KnownProvider, Lookup, Providers},
     metering::{Attempt, Commit, CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
     money::NanoUsd,
+    provider::{
+        access::{self, Shown},
+        token::{self, TokenRequest, Wallet},
+    },
     routing::{
         fallback::{Cause, MAX_ATTEMPTS},
         health::Health,
@@ -51,6 +60,10 @@ use loops::Loops;
 /// What a request says of itself beside its body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Head<'h> {
+    /// The path with its query, which says what is called.
+    pub path: &'h str,
+    /// `anthropic-beta`
+    pub anthropic_beta: &'h str,
     /// `Authorization`
     pub authorization: &'h str,
     /// `x-api-key`
@@ -81,9 +94,13 @@ pub enum Effect {
     /// Call a provider.
     Fetch(Fetch),
     /// The attempt failed: call [`Gateway::attempt`] with the body.
-    Again,
+    Again(u32),
+    /// Fetch these, tell what came, then call [`Gateway::attempt`] with the body.
+    Gather(u32, Vec<Gathering>),
     /// Answer with the provider's body, these edits made.
     Answer(Vec<Edit>),
+    /// Answer with this body.
+    Written(Vec<u8>),
     /// Answer with this.
     Reply(Reply),
 }
@@ -97,6 +114,15 @@ pub struct Lookups {
     pub pause_ms: i64,
     /// What to ask.
     pub asks: Vec<Ask>,
+}
+
+/// What a call of a provider needs from elsewhere.
+#[derive(Debug)]
+pub enum Gathering {
+    /// What is at an address that the client names: told to [`Gateway::learn_medium`].
+    Medium(String),
+    /// An access token for this provider: told to [`Gateway::learn_token`].
+    Token(String, TokenRequest),
 }
 
 /// A call to a provider.
@@ -116,8 +142,12 @@ pub struct Fetch {
     pub timeouts_ms: [u32; 3],
     /// Request headers, content type included.
     pub headers: Vec<(String, String)>,
-    /// Changes to the client's body.
-    pub edits: Vec<Edit>,
+    /// The client's body with changes, or another one.
+    pub body: Body,
+    /// The media type of a stream from there.
+    pub stream_type: &'static str,
+    /// The client's streams have no comments: an empty line keeps them open.
+    pub quiet: bool,
     /// The generation.
     pub id: GenerationId,
     /// A silent stream gets a comment so often, in milliseconds: that shows whether the client is there.
@@ -168,6 +198,22 @@ impl Target {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
 struct Exchange {
     id: GenerationId,
+    /// What is called.
+    api: Api,
+    /// A stream is to come as one array of JSON.
+    array: bool,
+    /// What answers repeat of the client's request, or depend on; from the first translation on.
+    asked: serde_json::Value,
+    /// The format of the current attempt.
+    wire: Wire,
+    /// Fields of the request that were not carried there.
+    losses: Vec<String>,
+    /// Media that were fetched.
+    fetched: BTreeMap<String, Fetched>,
+    /// Why there is no token for the provider of the current attempt.
+    tokenless: Option<String>,
+    /// `anthropic-beta`, for providers of that format.
+    anthropic_beta: String,
     principal: Principal,
     requested_model: String,
     targets: Vec<Target>,
@@ -250,6 +296,8 @@ pub struct Gateway {
     /// Claims whose requests have ended.
     finished: Vec<Finished>,
     loops: Loops,
+    /// Access tokens of providers.
+    wallet: Wallet,
 }
 
 /// A request that was served, or not: kept as it is until a batch is made of it. Its event is written
@@ -304,6 +352,7 @@ impl Gateway {
             claims: BTreeMap::new(),
             finished: Vec::new(),
             loops: Loops::default(),
+            wallet: Wallet::default(),
         }
     }
 
@@ -322,7 +371,7 @@ impl Gateway {
             Err(error) => {
                 self.known.holder.drop_ticket(ticket);
                 self.free_claim(ticket);
-                Effect::Reply(reply(&error, numeric_code, None))
+                Effect::Reply(reply(formats::route(head.path).api, &error, numeric_code, None))
             }
         }
     }
@@ -339,7 +388,7 @@ impl Gateway {
     fn try_begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Result<Effect> {
         self.renew(now);
         let hash = presented_key(head)?.hash();
-        let call = openai_chat::parse(body);
+        let call = formats::parse(formats::route(head.path), body);
         let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
 
         let mut asks = Vec::new();
@@ -443,6 +492,7 @@ impl Gateway {
             let wants = Wants {
                 principal,
                 preferences: &call.preferences,
+                can_serve: &|row, endpoint| formats::spoken(call.api, row, endpoint).is_some(),
                 variant_sort: slug.sort,
                 parameters: &parameters,
                 max_tokens: call.max_tokens,
@@ -659,6 +709,14 @@ impl Gateway {
         let native = call.stream && native && !admitted.reservation.has_slot();
         let exchange = Exchange {
             id: GenerationId::new(now, &mut self.rng),
+            api: call.api,
+            array: formats::route(head.path).array,
+            asked: serde_json::Value::Null,
+            wire: call.api.wire(),
+            losses: Vec::new(),
+            fetched: BTreeMap::new(),
+            tokenless: None,
+            anthropic_beta: head.anthropic_beta.to_owned(),
             principal: principal.clone(),
             requested_model: call.models.first().cloned().unwrap_or_default(),
             targets,
@@ -693,47 +751,137 @@ impl Gateway {
 
     // Step 5: dispatch.
 
-    /// The next attempt of a request whose last one failed; `body` as it was.
-    pub fn attempt(&mut self, exchange: u32, body: &[u8], now: Millis) -> Effect {
-        match openai_chat::parse(body).and_then(|call| self.dispatch(exchange, &call, now)) {
+    /// The next attempt of a request whose last one failed, or what was gathered for it; `path` and `body` as
+    /// they were.
+    pub fn attempt(&mut self, exchange: u32, path: &str, body: &[u8], now: Millis) -> Effect {
+        match formats::parse(formats::route(path), body).and_then(|call| self.dispatch(exchange, &call, now)) {
             Ok(effect) => effect,
             Err(error) => self.give_up(exchange, &error, now),
         }
     }
 
+    /// What is at an address that a client names; or why it could not be had.
+    pub fn learn_medium(&mut self, exchange: u32, url: &str, medium: Fetched) {
+        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
+            exchange.fetched.insert(url.to_owned(), medium);
+        }
+    }
+
+    /// The answer of a token endpoint; or why there is none. Says what is wrong with it, for the log.
+    pub fn learn_token(
+        &mut self,
+        exchange: u32,
+        answer: std::result::Result<&[u8], &str>,
+        now: Millis,
+    ) -> Option<String> {
+        let exchange = self.exchanges.get_mut(&exchange)?;
+        let target = exchange.target()?.clone();
+        let slug = &target.provider.row.slug;
+        let why = match answer.map(|body| token::read(body, now)) {
+            Ok(Ok(token)) => {
+                self.wallet.keep(slug, &target.provider.access, token);
+                return None;
+            }
+            Ok(Err(error)) => error.context.unwrap_or(error.message),
+            Err(why) => why.to_owned(),
+        };
+        let why = format!("no access token for provider {slug}: {why}");
+        exchange.tokenless = Some(why.clone());
+        Some(why)
+    }
+
+    /// Calls the current target, or the first after it that can be asked what the client asks.
     fn dispatch(&mut self, number: u32, call: &Call<'_>, now: Millis) -> Result<Effect> {
+        let mut refused = None;
+        loop {
+            let exchange =
+                self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
+            let Some(target) = exchange.target().cloned() else { break };
+            let Some(endpoint) = target.endpoint() else {
+                return Err(Error::internal("dispatch to an endpoint that is not there"));
+            };
+            let longest = exchange.admitted.clamp();
+            match formats::outbound(call, &target.provider.row, endpoint, longest, &exchange.fetched) {
+                Ok(Needed::Call(outbound)) => return self.send(number, call, &target, *outbound, now),
+                Ok(Needed::Media(urls)) => {
+                    return Ok(Effect::Gather(number, urls.into_iter().map(Gathering::Medium).collect()));
+                }
+                // Another format may have a place for what this one cannot carry.
+                Err(error) => {
+                    refused.get_or_insert((error, exchange.current));
+                    exchange.current += 1;
+                }
+            }
+        }
+        let (error, target) = refused.unwrap_or_else(|| (Error::internal("dispatch without a target"), 0));
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            exchange.current = target;
+        }
+        Ok(self.give_up(number, &error, now))
+    }
+
+    fn send(
+        &mut self,
+        number: u32,
+        call: &Call<'_>,
+        target: &Target,
+        outbound: Outbound,
+        now: Millis,
+    ) -> Result<Effect> {
         let exchange =
             self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
-        let target = exchange.target().ok_or_else(|| Error::internal("dispatch without a target"))?.clone();
-        let (Some(endpoint), row) = (target.endpoint(), &target.provider.row) else {
-            return Err(Error::internal("dispatch to an endpoint that is not there"));
-        };
-        let longest = exchange.admitted.clamp();
+        let KnownProvider { row, access } = &*target.provider;
+        let Outbound { url, wire, body, losses } = outbound;
         exchange.attempt_started = now;
-        exchange.relay = exchange.stream.then(|| Relay::new(exchange.finish(), exchange.native));
-        let edits = match openai_chat::outbound_edits(call, endpoint, row, longest) {
-            Ok(edits) => edits,
-            Err(error) => return Ok(self.give_up(number, &error, now)),
+        exchange.wire = wire;
+        exchange.losses = losses;
+        if exchange.tokenless.take().is_some() {
+            return Ok(self.failed_with(number, Cause::Status(401), &ProviderError::default(), None, now));
+        }
+        // Only signatures look at the bytes.
+        let signed = if matches!(access, Access::Aws(_)) { body.bytes(call.body) } else { Vec::new() };
+        let shown = access::show(
+            access,
+            &access::Call { row, url: &url, body: &signed },
+            self.wallet.token(&row.slug, access, now),
+            now,
+        )?;
+        let own = match shown {
+            Shown::Headers(headers) => headers,
+            Shown::Token(request) => {
+                return Ok(Effect::Gather(number, vec![Gathering::Token(row.slug.clone(), request)]));
+            }
         };
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(row.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        if let Access::Header(name, value) = &target.provider.access {
-            headers.push((name.clone(), value.clone()));
+        headers.extend(
+            own.into_iter().filter(|(name, _)| !row.headers.keys().any(|known| known.eq_ignore_ascii_case(name))),
+        );
+        if wire == Wire::AnthropicMessages && !exchange.anthropic_beta.is_empty() && row.dialect == Dialect::Anthropic {
+            headers.push(("anthropic-beta".to_owned(), exchange.anthropic_beta.clone()));
         }
+        let same = wire == exchange.api.wire();
+        let native = exchange.native && same;
+        if !same {
+            exchange.asked = formats::asked(call, exchange.array);
+        }
+        exchange.relay = exchange.stream.then(|| exchange.new_relay(native));
         let [total, first, idle] = TIMEOUTS_MS;
         Ok(Effect::Fetch(Fetch {
             exchange: number,
-            url: format!("{}/chat/completions", row.base_url.trim_end_matches('/')),
+            url,
             private: row.allow_private_network,
             stream: exchange.stream,
-            native: exchange.native,
+            native,
             timeouts_ms: [
                 row.timeouts_ms.total.unwrap_or(total),
                 row.timeouts_ms.first_token.or(row.timeouts_ms.connect).unwrap_or(first),
                 row.timeouts_ms.idle.unwrap_or(idle),
             ],
             headers,
-            edits,
+            body,
+            stream_type: formats::stream_type(wire),
+            quiet: exchange.api.wire() == Wire::Gemini,
             id: exchange.id.clone(),
             keepalive_ms: if exchange.admitted.reservation.has_slot() { SLOT_KEEPALIVE_MS } else { KEEPALIVE_MS },
             answer_headers: self.answer_headers(number),
@@ -752,23 +900,39 @@ impl Gateway {
         now: Millis,
     ) -> Effect {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
+        let wire = exchange.wire;
         if status != 200 {
-            return self.failed_with(number, Cause::Status(status), &openai_chat::read_error(body), retry_after_s, now);
+            let error = formats::read_error(wire, status, body);
+            let retry_after_s = retry_after_s.or_else(|| formats::retry_after_s(wire, body));
+            // A token that is refused is not used again.
+            if status == 401
+                && let Some(target) = exchange.target()
+            {
+                self.wallet.forget(&target.provider.row.slug);
+            }
+            return self.failed_with(number, Cause::Status(status), &error, retry_after_s, now);
         }
         if exchange.stream {
             // A stream was asked for and something else came; an error in it is the likely reason.
-            let error = openai_chat::read_error(body);
+            let error = formats::read_error(wire, status, body);
             let cause = if error.message.is_some() { Cause::ErrorInBody(error.status) } else { Cause::Malformed };
             return self.failed_with(number, cause, &error, retry_after_s, now);
         }
-        match openai_chat::read_answer(body, &exchange.finish_after(Some(200), now)) {
+        let (finish, asked) = (exchange.finish_after(Some(200), now), exchange.asked.clone());
+        match formats::read_answer(wire, exchange.api.wire(), body, &finish, asked) {
             Err((cause, error)) => self.failed_with(number, cause, &error, retry_after_s, now),
             Ok(answer) => {
                 if let Some(claim) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.claim.as_mut()) {
-                    claim.keep(&apply(body, &answer.edits));
+                    match &answer.body {
+                        Ok(edits) => claim.keep(&apply(body, edits)),
+                        Err(written) => claim.keep(written),
+                    }
                 }
                 self.settle(number, Outcome::Ok, 200, None, answer.facts, answer.cost, now);
-                Effect::Answer(answer.edits)
+                match answer.body {
+                    Ok(edits) => Effect::Answer(edits),
+                    Err(written) => Effect::Written(written),
+                }
             }
         }
     }
@@ -791,21 +955,30 @@ impl Gateway {
         let before = out.len();
         relay.push(chunk, now, out);
         if let Some(claim) = &mut exchange.claim {
-            claim.keep(if exchange.native { chunk } else { out.get(before..).unwrap_or_default() });
+            claim.keep(if relay.is_native() { chunk } else { out.get(before..).unwrap_or_default() });
         }
         if relay.failure().is_some() || relay.is_done() {
             // Done without any content is an answer too: an empty one.
-            return if relay.first_content_at.is_none() && relay.failure().is_some() {
+            return if relay.first_content_at().is_none() && relay.failure().is_some() {
                 Progress::Failed
             } else {
                 Progress::Ended
             };
         }
-        if relay.first_content_at.is_none() {
+        if relay.first_content_at().is_none() {
             return Progress::Waiting;
         }
         let written = relay.written();
         self.covered(number, written, now)
+    }
+
+    /// The provider has closed a stream that has shown no content: an answer all the same, of which the last
+    /// bytes go to `out`, or a failure.
+    pub fn closed(&mut self, number: u32, now: Millis, out: &mut Vec<u8>) -> Progress {
+        let Some(relay) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.relay.as_mut()) else {
+            return Progress::Ended;
+        };
+        if relay.closed(now, out) { Progress::Ended } else { Progress::Failed }
     }
 
     /// Whether a running stream's share of its budgets covers what it has written, and more.
@@ -878,12 +1051,18 @@ impl Gateway {
     /// How the request's budgets stand, for its client.
     fn answer_headers(&self, number: u32) -> Vec<(&'static str, String)> {
         let Some(exchange) = self.exchanges.get(&number) else { return Vec::new() };
+        let mut headers = Vec::new();
+        if exchange.api.wire() == Wire::AnthropicMessages {
+            headers.push(("request-id", exchange.id.to_string()));
+        }
+        if !exchange.losses.is_empty() {
+            headers.push(("x-sluice-losses", listed(&exchange.losses)));
+        }
         let reservation = &exchange.admitted.reservation;
         if reservation.is_empty() {
-            return Vec::new();
+            return headers;
         }
-        let mode = if reservation.asked { "exact" } else { "lease" };
-        let mut headers = vec![("x-sluice-budget", mode.to_owned())];
+        headers.push(("x-sluice-budget", if reservation.asked { "exact" } else { "lease" }.to_owned()));
         if let Some(left) = self.known.holder.least_left(reservation) {
             headers.push(("x-budget-remaining-usd", NanoUsd(left).to_string()));
         }
@@ -893,7 +1072,7 @@ impl Gateway {
     /// A stream failed before its first content.
     pub fn stream_failed(&mut self, number: u32, now: Millis) -> Effect {
         let failure = self.exchanges.get(&number).and_then(|exchange| exchange.relay.as_ref()?.failure().cloned());
-        let (cause, error) = failure.unwrap_or((Cause::Malformed, ProviderError::default()));
+        let (cause, error) = failure.unwrap_or((Cause::Connection, ProviderError::default()));
         self.failed_with(number, cause, &error, None, now)
     }
 
@@ -955,7 +1134,7 @@ impl Gateway {
             });
             if let (Some((next, _)), true) = (next, exchange.attempts.len() < MAX_ATTEMPTS) {
                 exchange.current = next;
-                return Effect::Again;
+                return Effect::Again(number);
             }
         }
         let failure = exchange.failure(cause, error);
@@ -965,7 +1144,7 @@ impl Gateway {
     /// Step 7 for a request that nobody served.
     fn give_up(&mut self, number: u32, error: &Error, now: Millis) -> Effect {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
-        let reply = reply(error, exchange.numeric_code, Some(&exchange.id));
+        let reply = reply(exchange.api, error, exchange.numeric_code, Some(&exchange.id));
         self.settle(number, Outcome::Error, error.status(), Some(error.kind), ResponseFacts::default(), None, now);
         Effect::Reply(reply)
     }
@@ -1166,10 +1345,22 @@ impl Exchange {
         self.targets.get(self.current)
     }
 
+    /// The relay of the current attempt's stream.
+    fn new_relay(&self, native: bool) -> Relay {
+        let target = self.target().and_then(|target| Some((&target.provider.row, target.endpoint()?)));
+        let quirks = target.map(|(row, endpoint)| formats::quirks(row, endpoint, self.wire)).unwrap_or_default();
+        let addressee = Addressee {
+            model: target.map_or("", |(_, endpoint)| &endpoint.upstream_model),
+            quirks: &quirks,
+            longest: None,
+            model_longest: None,
+        };
+        Relay::new(self.wire, self.api.wire(), &addressee, self.finish(), native, self.asked.clone())
+    }
+
     fn note_attempt(&mut self, status: Option<u16>, cause: Option<&str>, now: Millis) {
         let Some(target) = self.targets.get(self.current) else { return };
-        let end =
-            self.relay.as_ref().and_then(|relay| relay.first_content_at).filter(|_| cause.is_none()).unwrap_or(now);
+        let end = self.relay.as_ref().and_then(Relay::first_content_at).filter(|_| cause.is_none()).unwrap_or(now);
         self.attempts.push(Attempt {
             provider: target.provider.row.slug.clone(),
             tag: target.endpoint().map_or("", Endpoint::tag).to_owned(),
@@ -1274,7 +1465,7 @@ impl Exchange {
     /// Milliseconds to the first content, and output tokens per second over the whole attempt.
     #[expect(clippy::cast_precision_loss, reason = "an average")]
     fn speeds(&self, facts: &ResponseFacts, now: Millis) -> (Option<f64>, Option<f64>) {
-        let first = self.relay.as_ref().and_then(|relay| relay.first_content_at);
+        let first = self.relay.as_ref().and_then(Relay::first_content_at);
         let ttft = first.map(|at| at.since(self.attempt_started) as f64);
         let (tokens, ms) = (facts.usage.tokens.completion, now.since(self.attempt_started).max(1));
         // Short or estimated answers say nothing about speed.
@@ -1294,7 +1485,7 @@ impl Exchange {
         let key = self.principal.key();
         let target = self.target();
         let endpoint = target.and_then(Target::endpoint);
-        let first = self.relay.as_ref().and_then(|relay| relay.first_content_at);
+        let first = self.relay.as_ref().and_then(Relay::first_content_at);
         let served = !matches!(outcome, Outcome::Error | Outcome::Lost);
         UsageEvent {
             v: 1,
@@ -1316,7 +1507,7 @@ impl Exchange {
             status,
             error_type: error.map(|kind| kind.facts().error_type.to_owned()),
             finish_reason: facts.finish_reason.clone(),
-            native_finish_reason: facts.finish_reason.clone(),
+            native_finish_reason: facts.native_finish_reason.clone().or_else(|| facts.finish_reason.clone()),
             ttft_ms: first.map(|at| at.since(self.attempt_started)),
             latency_ms: first.unwrap_or(now).since(self.started),
             generation_ms: now.since(self.attempt_started),
@@ -1346,7 +1537,7 @@ fn session(rng: &mut Rng) -> String {
 }
 
 /// An error as an answer.
-pub fn reply(error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Reply {
+pub fn reply(api: Api, error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Reply {
     let mut headers = Vec::new();
     for (name, known) in [
         ("X-RateLimit-Limit", "x-ratelimit-limit"),
@@ -1366,7 +1557,7 @@ pub fn reply(error: &Error, numeric_code: bool, id: Option<&GenerationId>) -> Re
     Reply {
         status: error.status(),
         headers,
-        body: error.to_body(numeric_code),
+        body: formats::write_error(api, error, numeric_code),
         log: error.context.as_ref().map(|context| format!("{}: {context}", error.kind.facts().code)),
     }
 }
@@ -1392,16 +1583,21 @@ fn presented_key(head: &Head<'_>) -> Result<VirtualKey> {
     presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])
 }
 
-/// The error event for a client that was already promised a stream when everything failed; `body`:
-/// the error as an answer would carry it.
-pub fn late_error(body: &str) -> Vec<u8> {
-    let error = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
-    let event = serde_json::json!({
-        "object": "chat.completion.chunk",
-        "error": error.get("error"),
-        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
-    });
-    format!("data: {event}\n\n").into_bytes()
+/// Names in a header: those that fit into it.
+fn listed(names: &[String]) -> String {
+    let plain = |name: &&String| name.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    let mut list = String::new();
+    for name in names.iter().filter(plain) {
+        if list.len() + name.len() > 1_000 {
+            list.push_str(",...");
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(name);
+    }
+    list
 }
 
 /// What is known; nothing where it has to be asked first (noted in `asks`) or there is none.
@@ -1418,7 +1614,7 @@ fn found_or_ask<T>(lookup: Lookup<T>, store: &str, asks: &mut Vec<Ask>) -> Resul
 }
 
 fn gone() -> Effect {
-    Effect::Reply(reply(&Error::internal("an event for an exchange that is not there"), false, None))
+    Effect::Reply(reply(Api::Chat, &Error::internal("an event for an exchange that is not there"), false, None))
 }
 
 fn unknown_key() -> Error {

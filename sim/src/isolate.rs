@@ -6,8 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use serde_json::{Value, json};
 use sluice::{
     budget::Unit,
-    dialect::openai_chat::StreamEnd,
-    framing::edit::apply,
+    dialect::passing::StreamEnd,
     known::Ask,
     metering::{CommitReply, CommitRequest, UsageEvent},
     pipeline::{Config, Effect, Fetch, Gateway, Head, Lookups, Progress},
@@ -301,7 +300,9 @@ impl World {
                 self.refused(n, id, reply.status, &reply.body)?;
                 self.over(n, id, reply.status, &reply.body)
             }
-            Effect::Again | Effect::Answer(_) => Err(broken("entry", "an effect that cannot follow a begin")),
+            Effect::Again(_) | Effect::Gather(..) | Effect::Answer(_) | Effect::Written(_) => {
+                Err(broken("entry", "an effect that cannot follow a begin"))
+            }
         }
     }
 
@@ -470,7 +471,7 @@ impl World {
     fn fetch(&mut self, n: usize, id: u64, call: &Fetch) -> Held {
         self.grow(n, id)?;
         let request = &self.isolates[n].requests[&id];
-        let sent = apply(request.body.as_bytes(), &call.edits);
+        let sent = call.body.bytes(request.body.as_bytes());
         let sent = String::from_utf8_lossy(&sent).into_owned();
         let asked = ["\"max_tokens\":", "\"max_completion_tokens\":"].into_iter().find_map(|name| {
             let rest = &sent[sent.find(name)? + name.len()..];
@@ -801,11 +802,11 @@ impl World {
     fn effect(&mut self, n: usize, id: u64, effect: Effect) -> Held {
         let now = self.clock(n);
         let Some(request) = self.isolates[n].requests.get(&id) else { return Ok(()) };
-        let (exchange, body) = (request.exchange, Rc::clone(&request.body));
+        let body = Rc::clone(&request.body);
         let effect = match effect {
-            Effect::Again => {
+            Effect::Again(exchange) => {
                 self.cover("provider", "falls back");
-                self.isolates[n].gateway.attempt(exchange, body.as_bytes(), now)
+                self.isolates[n].gateway.attempt(exchange, "", body.as_bytes(), now)
             }
             other => other,
         };
@@ -826,7 +827,9 @@ impl World {
                 // The provider's own failures are no refusals.
                 self.over(n, id, if reply.status == 429 { 500 } else { reply.status }, &reply.body)
             }
-            Effect::Lookup(_) | Effect::Again => Err(broken("entry", "an effect that cannot follow an attempt")),
+            Effect::Lookup(_) | Effect::Again(_) | Effect::Gather(..) | Effect::Written(_) => {
+                Err(broken("entry", "an effect that cannot follow an attempt"))
+            }
         }
     }
 

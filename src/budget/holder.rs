@@ -260,6 +260,8 @@ pub struct Holder {
     accounts: HashMap<AccountRef, Account>,
     /// Revisions at which accounts were changed: older news of them counts no more.
     changed: HashMap<AccountRef, u64>,
+    /// News of any account from before this revision count no more.
+    floor: u64,
     tracks: Vec<AccountKind>,
     policy: Rc<Policy>,
     meters: HashMap<MeterId, Held>,
@@ -326,13 +328,16 @@ impl Holder {
         if self.changed.len() >= CAPACITY {
             self.changed.clear();
         }
-        self.changed.insert(account, revision);
+        // Answers overtake each other: an older one does not take back what a newer one has said.
+        let known = self.changed.entry(account).or_default();
+        *known = revision.max(*known);
     }
 
-    /// Any account may have changed.
-    pub fn forget_accounts(&mut self) {
+    /// Any account may have changed up to that revision.
+    pub fn forget_accounts(&mut self, revision: u64) {
         self.accounts.clear();
         self.changed.clear();
+        self.floor = revision.max(self.floor);
     }
 
     /// The account's answer, given at a revision.
@@ -345,7 +350,7 @@ impl Holder {
         }
         for charged in told.accounts {
             let all = AccountRef::default_of(charged.account.kind);
-            let is_old = |account| self.changed.get(account).is_some_and(|at| revision < *at);
+            let is_old = |account| revision < self.changed.get(account).copied().unwrap_or(self.floor);
             if plant!(StaleAnswer, is_old(&charged.account) || is_old(&all), false) {
                 continue;
             }
@@ -761,6 +766,13 @@ mod tests {
             assert_eq!(holder.standing(&ann), Standing::Ask(ann.to_vec()), "{changed}");
             holder.learn(told("user:ann"), 6, Millis(0));
             assert_eq!(holder.standing(&ann), Standing::Known(Vec::new()));
+            // An answer that was overtaken brings an older change, and what was true then.
+            holder.changed(changed.parse().unwrap(), 3);
+            holder.learn(told("user:ann"), 3, Millis(0));
+            assert_eq!(holder.standing(&ann), Standing::Ask(ann.to_vec()), "{changed}");
+            holder.forget_accounts(8);
+            holder.learn(told("user:ann"), 7, Millis(0));
+            assert_eq!(holder.standing(&ann), Standing::Ask(ann.to_vec()), "{changed}");
         }
     }
 

@@ -15,4 +15,6 @@ pub mod snapshot;
 pub use model::{Architecture, Endpoint, Expected, Model};
 pub(crate) use pricing::is_zero;
 pub use pricing::{CostBreakdown, Pricing, Tokens};
-pub use provider::{DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_slug};
+pub use provider::{
+    DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_base_url, check_slug,
+};

@@ -1,7 +1,8 @@
 //! Wire formats, one folder each. A dialect never imports another.
 //!
 //! Where client and provider speak the same format, the client's bytes are passed on with the members
-//! edited that the gateway owns (so far `openai_chat` alone: `request.rs`, `response.rs`, `stream.rs`).
+//! edited that the gateway owns: each format's `passing.rs` (of `openai_chat`: `request.rs`, `response.rs`,
+//! `stream.rs`, which serve `openai_completions` too) on top of [`passing`].
 //! Otherwise: wire → [`chat`](crate::chat) → wire. Every format has, as far as it can be spoken to a
 //! provider (out) or by a client (in):
 //!
@@ -16,6 +17,7 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+pub mod call;
 pub mod cohere_chat;
 mod fields;
 pub mod gemini;
@@ -24,6 +26,8 @@ pub mod openai_chat;
 mod openai_common;
 pub mod openai_completions;
 pub mod openai_responses;
+pub mod passing;
+pub mod shape;
 #[cfg(test)]
 pub mod testing;
 

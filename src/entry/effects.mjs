@@ -4,6 +4,10 @@ import * as wasm from "../../build/bindgen/sluice.js";
 
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_ANSWER = 64 * 1024 * 1024;
+const utf8 = new TextEncoder();
+// What keeps a client's stream open.
+const COMMENT = utf8.encode(": SLUICE PROCESSING\n\n");
+const LINE = utf8.encode("\n");
 
 // The whole body, or null when it is too large. What is too large is read to its end all the same, up
 // to a limit: a client that is still sending does not read the answer.
@@ -21,18 +25,19 @@ export async function readBody(request) {
   return size > MAX_BODY ? null : concat(parts, size);
 }
 
-// F  exchange url flags total,first,idle,keepalive id  k header*k  n header*n  m start,end,length*m  texts
+// F  exchange url flags total,first,idle,keepalive id stream-type  k header*k  n header*n  m start,end,length*m  texts
 export function parseFetch(effect) {
   const lines = effect.split("\n");
   const [total, first, idle, keepalive] = lines[4].split(",").map(Number);
-  const own = 7 + Number(lines[6]);
+  const own = 8 + Number(lines[7]);
   const edits = own + 1 + Number(lines[own]);
   const flags = lines[3];
   return {
-    exchange: Number(lines[1]), url: lines[2], id: lines[5], total, first, idle, keepalive, lines, edits,
-    answerHeaders: parseHeaders(lines, 7, own, { "x-generation-id": lines[5] }),
+    exchange: Number(lines[1]), url: lines[2], id: lines[5], streamTypes: lines[6].split(","), total, first, idle, keepalive, lines, edits,
+    answerHeaders: parseHeaders(lines, 8, own, { "x-generation-id": lines[5] }),
     headers: parseHeaders(lines, own + 1, edits, {}),
-    private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"),
+    body: flags.includes("b") ? wasm.take_body() : null,
+    private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"), comment: flags.includes("q") ? LINE : COMMENT,
   };
 }
 
@@ -45,7 +50,7 @@ function parseHeaders(lines, from, to, headers) {
 }
 
 export function send(call, body, env, signal) {
-  const init = { method: "POST", headers: call.headers, body: edited(body, call.lines, call.edits), redirect: "manual", signal };
+  const init = { method: "POST", headers: call.headers, body: call.body ?? edited(body, call.lines, call.edits), redirect: "manual", signal };
   // Private addresses are reached through a binding of their own; at the edge there are none to reach.
   return call.private && env.PRIVATE_NETWORK !== undefined ? env.PRIVATE_NETWORK.fetch(call.url, init) : fetch(call.url, init);
 }
@@ -68,8 +73,6 @@ export async function answerBody(response) {
   }
   return new Uint8Array(await response.arrayBuffer());
 }
-
-const utf8 = new TextEncoder();
 
 // The bytes with the edits made that stand in `lines` from `at` on: their number, one a line as
 // `start,end,length`, then all their texts as one.

@@ -1,6 +1,7 @@
 // One inference request, from its head to its answer.
 import * as wasm from "../../build/bindgen/sluice.js";
 import { answerBody, internal, parseFetch, readBody, reply, retryAfter, send, unreachable } from "./effects.mjs";
+import { resolve } from "./gather.mjs";
 import { instance, noteTrap, ready } from "./instance.mjs";
 import { commit, lookUp, noteIfLong, refresh } from "./stores.mjs";
 import { stream } from "./stream.mjs";
@@ -12,19 +13,22 @@ const utf8 = new TextDecoder();
 
 export async function infer(request, env, ctx) {
   let call, noted;
+  const path = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
   try {
     ready(env);
     const h = request.headers;
-    const head = `${h.get("authorization") ?? ""}\n${h.get("x-api-key") ?? ""}\n${h.get("x-goog-api-key") ?? ""}\n${h.get("x-session-id") ?? ""}\n${
+    const head = `${decodePath(path)}\n${h.get("anthropic-beta") ?? ""}\n${keyOf(h, path)}\n${h.get("x-api-key") ?? ""}\n${h.get("x-goog-api-key") ?? ""}\n${h.get("x-session-id") ?? ""}\n${
       h.get("x-openrouter-metadata") ?? ""}\n${h.get("x-sluice-stream") ?? ""}\n${h.get("idempotency-key") ?? ""}\n${h.get("user-agent") ?? ""}\n${h.get("http-referer") ?? ""}\n${
       h.get("x-openrouter-title") ?? h.get("x-title") ?? ""}`;
     const body = await readBody(request);
-    if (body === null) return reply(wasm.refuse("too_large", h.get("user-agent") ?? ""));
+    if (body === null) return reply(wasm.refuse("too_large", path, h.get("user-agent") ?? ""));
     let effect = wasm.begin(head, body, 0, Date.now());
     for (let round = 0; effect[0] === "L"; round++) {
       if (round === MOST_ROUNDS) throw new Error("look-ups do not end");
       effect = wasm.begin(head, body, await lookUp(effect, env), Date.now());
     }
+    const asked = { path: decodePath(path), body };
+    effect = await resolve(effect, asked, env);
     if (effect[0] !== "F") {
       // What was handed out for it goes back; and who is refused because nothing can be written has to
       // see to it that this is tried again.
@@ -34,8 +38,8 @@ export async function infer(request, env, ctx) {
     call = parseFetch(effect);
     noted = noteIfLong(env, ctx);
     refresh(call, env, ctx);
-    if (call.stream) return await stream(call, body, env, ctx, noted);
-    const response = await whole(call, body, env);
+    if (call.stream) return await stream(call, asked, env, ctx, noted);
+    const response = await whole(call, asked, env);
     noted();
     commit(env, ctx);
     return response;
@@ -47,19 +51,36 @@ export async function infer(request, env, ctx) {
   }
 }
 
+// Slugs in Gemini's paths may come encoded.
+function decodePath(path) {
+  try {
+    return path.includes("%") ? decodeURIComponent(path).replaceAll("\n", "") : path;
+  } catch {
+    return path;
+  }
+}
+
+// Gemini's clients may send their key in the address.
+function keyOf(headers, path) {
+  const given = headers.get("authorization");
+  if (given !== null || !path.includes("key=")) return given ?? "";
+  const key = new URLSearchParams(path.slice(path.indexOf("?") + 1)).get("key");
+  return key === null ? "" : `Bearer ${key.replaceAll("\n", "")}`;
+}
+
 // A request whose answer is one body.
-async function whole(call, body, env) {
+async function whole(call, asked, env) {
   for (;;) {
     let effect;
     try {
-      const response = await send(call, body, env, AbortSignal.timeout(call.total));
+      const response = await send(call, asked.body, env, AbortSignal.timeout(call.total));
       const answer = wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now());
       if (answer[0] === ANSWER) return new Response(answer.subarray(1), { headers: { ...call.answerHeaders, "content-type": "application/json" } });
       effect = utf8.decode(answer);
     } catch (error) {
       effect = unreachable(call, error, error?.name === "TimeoutError");
     }
-    if (effect[0] === "N") effect = wasm.attempt(call.exchange, body, Date.now());
+    effect = await resolve(effect, asked, env);
     if (effect[0] === "R") return reply(effect);
     call = parseFetch(effect);
   }

@@ -1,12 +1,12 @@
 // A request whose answer is a stream: opening it, relaying it, and what may happen to it meanwhile.
 import * as wasm from "../../build/bindgen/sluice.js";
 import { answerBody, concat, parseFetch, reply, retryAfter, send, unreachable } from "./effects.mjs";
+import { resolve } from "./gather.mjs";
 import { instance, noteTrap } from "./instance.mjs";
 import { commit, lookUp } from "./stores.mjs";
 
 const TICK_MS = 1_000;
 const utf8 = new TextDecoder();
-const COMMENT = new TextEncoder().encode(": SLUICE PROCESSING\n\n");
 const BLANK = new TextEncoder().encode("\n\n");
 const [CLOSED, BROKEN, TIMED_OUT, CLIENT_GONE] = [0, 1, 2, 3];
 // How a stream stands after a chunk (src/shell/exports.rs).
@@ -15,9 +15,9 @@ const NOTHING = new Uint8Array(0);
 
 // A request whose answer is a stream. Nothing is promised to the client before the first content, so
 // that another provider can still take over; but after a while a comment is, to keep it waiting.
-export async function stream(call, body, env, ctx, noted) {
-  const client = { gone: false, abort: null };
-  const opening = open(call, body, env, client);
+export async function stream(call, asked, env, ctx, noted) {
+  const client = { gone: false, abort: null, path: asked.path };
+  const opening = open(call, asked, env, client);
   let timer;
   const waited = new Promise((done) => (timer = setTimeout(done, call.keepalive)));
   const opened = await Promise.race([opening, waited]);
@@ -26,22 +26,23 @@ export async function stream(call, body, env, ctx, noted) {
   commit(env, ctx);
   if (opened?.effect !== undefined) return reply(opened.effect);
   const { readable, writable } = new IdentityTransformStream();
-  ctx.waitUntil(opened === undefined ? late(call, opening, client, writable, env, ctx, noted) : relay(opened, writable, env, ctx));
-  const headers = { ...call.answerHeaders, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+  ctx.waitUntil(opened === undefined ? late(call, opening, client, writable, env, ctx, noted) : relay(opened, client, writable, env, ctx));
+  const type = asked.path.includes(":streamGenerateContent") && !asked.path.includes("alt=sse") ? "application/json" : "text/event-stream; charset=utf-8";
+  const headers = { ...(opened?.call ?? call).answerHeaders, "content-type": type, "cache-control": "no-cache" };
   return new Response(readable, { headers });
 }
 
 // Attempts until a stream has shown content: {call, reader, held, ended, abort, client} or {effect}, or
 // neither when the client has gone meanwhile.
-async function open(call, body, env, waiting) {
+async function open(call, asked, env, waiting) {
   for (;;) {
     const abort = new AbortController();
     waiting.abort = () => abort.abort();
     const timer = setTimeout(() => abort.abort(), call.first);
     let effect;
     try {
-      const response = await send(call, body, env, abort.signal);
-      if (response.status !== 200 || !(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+      const response = await send(call, asked.body, env, abort.signal);
+      if (response.status !== 200 || !call.streamTypes.some((type) => (response.headers.get("content-type") ?? "").startsWith(type))) {
         effect = utf8.decode(wasm.answered(call.exchange, response.status, retryAfter(response), await answerBody(response), Date.now()));
       } else {
         const [client, source] = call.native ? response.body.tee() : [null, response.body];
@@ -49,11 +50,7 @@ async function open(call, body, env, waiting) {
         const held = [];
         while (effect === undefined) {
           const { done, value } = await (call.native ? reader.read(new Uint8Array(65536)) : reader.read());
-          if (done) {
-            effect = wasm.failed(call.exchange, false, Date.now());
-            break;
-          }
-          const out = wasm.chunk(call.exchange, value, Date.now());
+          const out = done ? wasm.stream_closed(call.exchange, Date.now()) : wasm.chunk(call.exchange, value, Date.now());
           if (out.length > 1) held.push(out.subarray(1));
           if (out[0] === FAILED) effect = wasm.stream_failed(call.exchange, Date.now());
           else if (out[0] > 0) return { call, reader, held, ended: out[0] === ENDED, abort, client };
@@ -69,17 +66,17 @@ async function open(call, body, env, waiting) {
     } finally {
       clearTimeout(timer);
     }
-    if (effect[0] === "N") effect = wasm.attempt(call.exchange, body, Date.now());
+    effect = await resolve(effect, asked, env);
     if (effect[0] !== "F") return { effect };
     call = parseFetch(effect);
   }
 }
 
 // The client was promised a stream before anything came. Until it comes, the request may be stopped.
-async function late({ exchange, keepalive }, opening, client, writable, env, ctx, noted) {
+async function late({ exchange, keepalive, comment: silence }, opening, client, writable, env, ctx, noted) {
   const begun = instance.life;
   const writer = writable.getWriter();
-  const comment = () => writer.write(COMMENT).catch(() => {
+  const comment = () => writer.write(silence).catch(() => {
     client.gone = true;
     client.abort();
   });
@@ -94,10 +91,10 @@ async function late({ exchange, keepalive }, opening, client, writable, env, ctx
   });
   if (opened.call !== undefined) {
     writer.releaseLock();
-    return relay(opened, writable, env, ctx);
+    return relay(opened, client, writable, env, ctx);
   }
   if (opened.effect !== undefined) {
-    await writer.write(wasm.late_error(opened.effect.split("\n").at(-1))).catch(() => {});
+    await writer.write(wasm.late_error(client.path, opened.effect.split("\n").at(-1))).catch(() => {});
     await writer.close().catch(() => {});
   }
   commit(env, ctx);
@@ -105,7 +102,7 @@ async function late({ exchange, keepalive }, opening, client, writable, env, ctx
 
 // From the first content to the end. Beside the bytes runs a watch: time limits, comments in long
 // silences, word to the account that the stream is alive.
-async function relay({ call, reader, held, ended, abort, client }, writable, env, ctx) {
+async function relay({ call, reader, held, ended, abort, client }, { path }, writable, env, ctx) {
   const begun = instance.life;
   const watch = { chunks: 0, seen: 0, silent: 0, started: Date.now(), timedOut: false, gone: false, writing: false, comment: null };
   const tick = setInterval(() => {
@@ -137,7 +134,7 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
       return look(NOTHING)[0];
     };
     if (call.native) await relayNative(reader, client, writable, ended, watch, look, more);
-    else await relayEdited(reader, held, writable, ended, watch, look, more);
+    else await relayEdited(reader, held, call.comment, writable, ended, watch, look, more);
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) noteTrap(error);
     end = watch.gone ? CLIENT_GONE : watch.timedOut ? TIMED_OUT : BROKEN;
@@ -145,7 +142,7 @@ async function relay({ call, reader, held, ended, abort, client }, writable, env
   clearInterval(tick);
   try {
     // A new instance knows nothing of this stream: the client at least must not take it for whole.
-    const tail = begun === instance.life && !instance.trapped ? wasm.stream_end(call.exchange, end, Date.now()) : wasm.late_error(wasm.refuse("", "").split("\n").at(-1));
+    const tail = begun === instance.life && !instance.trapped ? wasm.stream_end(call.exchange, end, Date.now()) : wasm.late_error(path, wasm.refuse("", path, "").split("\n").at(-1));
     if (end !== CLIENT_GONE) {
       const writer = writable.getWriter();
       if (tail.length > 0) await writer.write(tail);
@@ -167,9 +164,9 @@ function watchFor(exchange, end, env, ctx) {
   if (asks !== undefined) ctx.waitUntil(lookUp(asks, env).catch(noteTrap));
 }
 
-async function relayEdited(reader, held, writable, ended, watch, look, more) {
+async function relayEdited(reader, held, comment, writable, ended, watch, look, more) {
   const writer = writable.getWriter();
-  watch.comment = () => writer.write(COMMENT).catch(() => {
+  watch.comment = () => writer.write(comment).catch(() => {
     watch.gone = true;
     reader.cancel().catch(() => {});
   });

@@ -5,4 +5,5 @@ pub mod edit;
 pub mod json;
 pub mod json_array;
 pub mod lines;
+pub mod multipart;
 pub mod sse;

@@ -73,6 +73,12 @@ pub struct Data<'e> {
     pub start: Option<usize>,
 }
 
+/// The name of an event.
+pub fn name(event: &[u8]) -> Option<&str> {
+    let line = event.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"event:"))?;
+    std::str::from_utf8(line.trim_ascii()).ok().filter(|name| !name.is_empty())
+}
+
 /// The data of an event; `None` for comments and events without data.
 pub fn data(event: &[u8]) -> Option<Data<'_>> {
     let mut at = if event.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };

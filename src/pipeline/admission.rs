@@ -12,7 +12,7 @@ use crate::{
         wire::MeterView,
     },
     catalog::{Endpoint, Model, Pricing},
-    dialect::openai_chat::Call,
+    dialect::call::Call,
     error::{Error, ErrorKind, Result},
     money::NanoUsd,
     time::Millis,

@@ -238,7 +238,7 @@ impl World {
         let (authorization, body) = (format!("Bearer {key}"), body.to_string());
         let head = Head { authorization: &authorization, ..head };
         let mut effect = self.gateway.begin(&head, body.as_bytes(), 0, self.now);
-        let (mut exchange, mut lookups) = (0, 0);
+        let mut lookups = 0;
         loop {
             self.now = self.now.plus(10);
             effect = match effect {
@@ -250,15 +250,16 @@ impl World {
                     self.gateway.begin(&head, body.as_bytes(), ticket, self.now)
                 }
                 Effect::Fetch(call) => {
-                    exchange = call.exchange;
                     self.receive(&call, body.as_bytes());
                     match self.perform(&call) {
                         Ok(effect) => effect,
                         Err(got) => return got,
                     }
                 }
-                Effect::Again => self.gateway.attempt(exchange, body.as_bytes(), self.now),
+                Effect::Again(exchange) => self.gateway.attempt(exchange, "", body.as_bytes(), self.now),
                 Effect::Answer(edits) => return got(200, String::from_utf8(apply(&self.answer, &edits)).unwrap()),
+                Effect::Written(body) => return got(200, String::from_utf8(body).unwrap()),
+                Effect::Gather(exchange, wanted) => panic!("{exchange} wants {wanted:?}"),
                 Effect::Reply(Reply { status, headers, body, .. }) => {
                     for secret in [PROMPT, CREDENTIAL, key] {
                         assert!(!body.contains(secret), "{body}");
@@ -273,7 +274,7 @@ impl World {
         self.sent.push(Sent {
             url: call.url.clone(),
             headers: call.headers.iter().cloned().collect(),
-            body: serde_json::from_slice(&apply(body, &call.edits)).unwrap(),
+            body: serde_json::from_slice(&call.body.bytes(body)).unwrap(),
         });
     }
 
@@ -716,7 +717,7 @@ fn events_of_exchanges_that_are_no_more_do_nothing() {
         world.gateway.failed(1, true, now),
         world.gateway.answered(1, 200, None, b"{}", now),
         world.gateway.stream_failed(1, now),
-        world.gateway.attempt(1, body(json!({})).to_string().as_bytes(), now),
+        world.gateway.attempt(1, "", body(json!({})).to_string().as_bytes(), now),
     ] {
         assert!(matches!(effect, Effect::Reply(Reply { status: 500, .. })), "{effect:?}");
     }

@@ -19,12 +19,14 @@ use crate::{
 };
 
 /// What of the request bears on the choice.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Wants<'c> {
     /// Who calls.
     pub principal: &'c Principal,
     /// What the `provider` object says.
     pub preferences: &'c Preferences,
+    /// Whether that endpoint can be asked what the client asks.
+    pub can_serve: &'c dyn Fn(&Provider, &Endpoint) -> bool,
     /// The sort of the model's variant; it loses against `preferences.sort`.
     pub variant_sort: Option<Sort>,
     /// Names of the parameters sent, for `require_parameters`.
@@ -151,8 +153,9 @@ fn exclusion(wants: &Wants<'_>, endpoint: &Endpoint, offer: Option<Offer<'_>>) -
     let above = |cap: &Option<crate::money::Price>, pick: fn(&crate::catalog::Pricing) -> crate::money::Price| {
         cap.is_some_and(|cap| endpoint.pricing.as_ref().is_none_or(|pricing| pick(pricing) > cap))
     };
-    let rules: [(&'static str, bool); 11] = [
+    let rules: [(&'static str, bool); 12] = [
         ("no_credential", !offer.ready),
+        ("unsupported_api", !(wants.can_serve)(offer.row, endpoint)),
         ("key.allowed_providers", !wants.principal.may_use(&endpoint.provider)),
         ("provider.only", only.as_ref().is_some_and(|only| !named(only))),
         ("provider.ignore", named(ignore)),
@@ -307,6 +310,7 @@ mod tests {
     impl World {
         fn plan(&self, preferences: &Preferences, variant_sort: Option<Sort>, seed: u64) -> Plan {
             let wants = Wants {
+                can_serve: &|_, _| true,
                 principal: &self.principal,
                 preferences,
                 variant_sort,

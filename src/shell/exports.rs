@@ -6,32 +6,41 @@
 //!
 //! ```text
 //! L  ticket,pause  ask..                                ask = kv TAB key | account TAB org TAB json
-//! F  exchange url flags total,first,idle,keepalive id  k header*k  n header*n  m start,end,length*m  texts
+//! F  exchange url flags total,first,idle,keepalive id stream-type  k header*k  n header*n  m start,end,length*m  texts
 //!                                                       k: of the answer, n: of the call
 //!                                                       flags: p(rivate) s(tream) n(ative)
-//! N                                                     call `attempt`
+//!                                                       b(ody: `take_body`, no edits) q(uiet: no comments)
+//! G  exchange  ask..                                    ask = medium TAB url
+//!                                                           | token TAB url TAB form [TAB message TAB key]
+//!                                                       then call `attempt`
+//! N  exchange                                           call `attempt`
 //! R  status  n header*n  body                           header = name: SP value
 //! ```
 
 use std::cell::{Cell, RefCell};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::console_error;
 
 use crate::{
     admin,
-    dialect::openai_chat::StreamEnd,
+    dialect::passing::StreamEnd,
     error::{Error, ErrorKind},
+    formats::{self, Body, Fetched},
     framing::edit::{Edit, apply_to},
     known::Ask,
     metering::{CommitReply, CommitRequest},
-    pipeline::{self, Config, Effect, Gateway, Head, Lookups, Progress, Reply},
+    pipeline::{self, Config, Effect, Gateway, Gathering, Head, Lookups, Progress, Reply},
+    provider::token::TokenRequest,
     time::Millis,
 };
 
 thread_local! {
     static GATEWAY: RefCell<Option<Gateway>> = const { RefCell::new(None) };
     static BATCH: Cell<u64> = const { Cell::new(0) };
+    /// The body of the call that was packed last, where it is not the client's.
+    static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs with the isolate's gateway, which `configure` made.
@@ -60,6 +69,8 @@ pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
     let mut lines = head.split('\n');
     let mut next = || lines.next().unwrap_or_default();
     let head = Head {
+        path: next(),
+        anthropic_beta: next(),
         authorization: next(),
         api_key: next(),
         goog_api_key: next(),
@@ -74,10 +85,46 @@ pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
     with(|gateway| pack(gateway.begin(&head, body, ticket, Millis::from_js(now)), gateway))
 }
 
-/// The next attempt.
+/// The next attempt, or the same with what was gathered for it.
 #[wasm_bindgen]
-pub fn attempt(exchange: u32, body: &[u8], now: f64) -> String {
-    with(|gateway| pack(gateway.attempt(exchange, body, Millis::from_js(now)), gateway))
+pub fn attempt(exchange: u32, path: &str, body: &[u8], now: f64) -> String {
+    with(|gateway| pack(gateway.attempt(exchange, path, body, Millis::from_js(now)), gateway))
+}
+
+/// The body that goes with the `F` effect packed last, where it says so.
+#[wasm_bindgen]
+pub fn take_body() -> Vec<u8> {
+    BODY.take()
+}
+
+/// A medium that was at an address. A `why` says that it could not be had.
+#[wasm_bindgen]
+#[expect(clippy::needless_pass_by_value, reason = "how optional texts cross")]
+pub fn learn_medium(exchange: u32, url: &str, content_type: &str, bytes: &[u8], why: Option<String>) {
+    let medium = why.map_or_else(|| Fetched::of(content_type, bytes), Fetched::Failed);
+    with(|gateway| gateway.learn_medium(exchange, url, medium));
+}
+
+/// The most bytes that a medium may have.
+#[wasm_bindgen]
+pub fn max_medium() -> u32 {
+    u32::try_from(formats::MAX_MEDIUM).unwrap_or(u32::MAX)
+}
+
+/// Whether an address may be fetched for a client: `https` or `http`, and not a private one by its name.
+#[wasm_bindgen]
+pub fn is_public(url: &str) -> bool {
+    formats::is_public(url)
+}
+
+/// The answer of a token endpoint. A `why` says that there was none.
+#[wasm_bindgen]
+#[expect(clippy::needless_pass_by_value, reason = "how optional texts cross")]
+pub fn learn_token(exchange: u32, answer: &[u8], why: Option<String>, now: f64) {
+    let answer = why.as_deref().map_or(Ok(answer), Err);
+    if let Some(problem) = with(|gateway| gateway.learn_token(exchange, answer, Millis::from_js(now))) {
+        console_error!("{problem}");
+    }
 }
 
 /// A whole body from the provider. `retry_after`: seconds, negative where none was given. Answers a
@@ -93,6 +140,10 @@ pub fn answered(exchange: u32, status: u16, retry_after: f64, body: &[u8], now: 
             apply_to(body, 0, &edits, &mut out);
             out
         }
+        Effect::Written(mut written) => {
+            written.insert(0, b'A');
+            written
+        }
         effect => pack(effect, gateway).into_bytes(),
     })
 }
@@ -107,9 +158,14 @@ pub fn failed(exchange: u32, timed_out: bool, now: f64) -> String {
 /// asked, 5 to be broken off), then the bytes for the client.
 #[wasm_bindgen]
 pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 96);
+    looked(bytes.len(), |gateway, out| gateway.chunk(exchange, bytes, Millis::from_js(now), out))
+}
+
+/// How a stream stands, and bytes for its client.
+fn looked(size: usize, look: impl FnOnce(&mut Gateway, &mut Vec<u8>) -> Progress) -> Vec<u8> {
+    let mut out = Vec::with_capacity(size + 96);
     out.push(0);
-    let progress = with(|gateway| gateway.chunk(exchange, bytes, Millis::from_js(now), &mut out));
+    let progress = with(|gateway| look(gateway, &mut out));
     if let Some(first) = out.first_mut() {
         *first = match progress {
             Progress::Waiting => 0,
@@ -121,6 +177,12 @@ pub fn chunk(exchange: u32, bytes: &[u8], now: f64) -> Vec<u8> {
         };
     }
     out
+}
+
+/// The provider has closed a stream that has shown no content: as [`chunk`].
+#[wasm_bindgen]
+pub fn stream_closed(exchange: u32, now: f64) -> Vec<u8> {
+    looked(0, |gateway, out| gateway.closed(exchange, Millis::from_js(now), out))
 }
 
 /// What a stream has to ask before it goes on, packed as an `L` effect; nothing when it may.
@@ -170,7 +232,7 @@ pub fn abandon(exchange: u32, now: f64) {
 
 /// A refusal that needs no gateway state: `too_large` or `internal`, packed as a reply.
 #[wasm_bindgen]
-pub fn refuse(what: &str, user_agent: &str) -> String {
+pub fn refuse(what: &str, path: &str, user_agent: &str) -> String {
     let error = match what {
         "too_large" => Error::new(
             ErrorKind::PayloadTooLarge,
@@ -179,15 +241,17 @@ pub fn refuse(what: &str, user_agent: &str) -> String {
         other => Error::internal(other),
     };
     let mut out = String::new();
-    pack_reply(&pipeline::reply(&error, admin::wants_numeric_code(user_agent), None), &mut out);
+    let api = formats::route(path).api;
+    pack_reply(&pipeline::reply(api, &error, admin::wants_numeric_code(user_agent), None), &mut out);
     out
 }
 
 /// The error event for a client that was promised a stream which nobody served; `body`: the error as
 /// an answer would carry it.
 #[wasm_bindgen]
-pub fn late_error(body: &str) -> Vec<u8> {
-    pipeline::late_error(body)
+pub fn late_error(path: &str, body: &str) -> Vec<u8> {
+    let route = formats::route(path);
+    formats::late_error(route.api, route.array, body)
 }
 
 /// The next batch for the account, as bytes of JSON; [`batch_number`] tells its number. Nothing when
@@ -286,7 +350,26 @@ fn asked(run: impl FnOnce(&mut Gateway) -> Vec<Ask>) -> Option<String> {
 fn pack(effect: Effect, gateway: &Gateway) -> String {
     let mut out = String::with_capacity(512);
     match effect {
-        Effect::Again => out.push('N'),
+        Effect::Again(exchange) => {
+            out.push('N');
+            push(&mut out, &[&exchange.to_string()]);
+        }
+        Effect::Gather(exchange, wanted) => {
+            out.push('G');
+            push(&mut out, &[&exchange.to_string()]);
+            for wanted in wanted {
+                match wanted {
+                    Gathering::Medium(url) => push(&mut out, &["medium\t", &url]),
+                    Gathering::Token(_, TokenRequest { url, form, sign: None }) => {
+                        push(&mut out, &["token\t", &url, "\t", &form]);
+                    }
+                    Gathering::Token(_, TokenRequest { url, form, sign: Some(sign) }) => {
+                        let key = STANDARD.encode(&sign.pkcs8_der);
+                        push(&mut out, &["token\t", &url, "\t", &form, "\t", &sign.message, "\t", &key]);
+                    }
+                }
+            }
+        }
         Effect::Lookup(Lookups { ticket, pause_ms, asks }) => {
             out.push('L');
             push(&mut out, &[&ticket.to_string(), ",", &pause_ms.to_string()]);
@@ -317,10 +400,26 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
             push(&mut out, &[&fetch.exchange.to_string()]);
             push(&mut out, &[&fetch.url]);
             let flag = |on: bool, letter: &'static str| if on { letter } else { "" };
-            push(&mut out, &["-", flag(fetch.private, "p"), flag(fetch.stream, "s"), flag(fetch.native, "n")]);
+            let (edits, another) = match fetch.body {
+                Body::Edits(edits) => (edits, None),
+                Body::New(bytes) => (Vec::new(), Some(bytes)),
+            };
+            push(
+                &mut out,
+                &[
+                    "-",
+                    flag(fetch.private, "p"),
+                    flag(fetch.stream, "s"),
+                    flag(fetch.native, "n"),
+                    flag(another.is_some(), "b"),
+                    flag(fetch.quiet, "q"),
+                ],
+            );
+            BODY.set(another.unwrap_or_default());
             let keepalive = fetch.keepalive_ms.to_string();
             push(&mut out, &[&total.to_string(), ",", &first.to_string(), ",", &idle.to_string(), ",", &keepalive]);
             push(&mut out, &[fetch.id.as_str()]);
+            push(&mut out, &[fetch.stream_type]);
             push(&mut out, &[&fetch.answer_headers.len().to_string()]);
             for (name, value) in &fetch.answer_headers {
                 push(&mut out, &[name, ": ", value]);
@@ -329,10 +428,10 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
             for (name, value) in &fetch.headers {
                 push(&mut out, &[name, ": ", value]);
             }
-            pack_edits(&fetch.edits, &mut out);
+            pack_edits(&edits, &mut out);
         }
         // Goes as bytes; see `answered`.
-        Effect::Answer(_) => out.push('A'),
+        Effect::Answer(_) | Effect::Written(_) => out.push('A'),
         Effect::Reply(reply) => pack_reply(&reply, &mut out),
     }
     out

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longest answer asked for where nobody says how long it may be: every model can give so much.
-const DEFAULT_MAX_TOKENS: u64 = 4096;
+pub const DEFAULT_MAX_TOKENS: u64 = 4096;
 
 /// What a request for a count may have.
 const COUNTED: [&str; 11] = [

@@ -39,6 +39,7 @@ mod fields;
 mod media;
 mod models;
 mod part;
+pub mod passing;
 mod reasoning;
 mod request;
 mod response;

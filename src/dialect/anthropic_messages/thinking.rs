@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Least budget that is taken.
-const LEAST_BUDGET: u64 = 1024;
+pub const LEAST_BUDGET: u64 = 1024;
 
 /// The words of `output_config.effort`.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];

@@ -10,6 +10,10 @@ use crate::{catalog::Tokens, chat::Usage};
 /// No provider means more tokens than this.
 const MAX_TOKENS: u64 = 100_000_000;
 
+/// Counts that the SDKs look for.
+pub const COUNTS: [&str; 4] =
+    ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"];
+
 /// Reads a whole usage object; `None` where it is none, or its numbers cannot be meant.
 pub fn decode(usage: &Value) -> Option<Usage> {
     let usage = usage.as_object()?;
@@ -67,7 +71,7 @@ pub fn encode(usage: Option<&Usage>, tier: Option<&str>, cost: Map<String, Value
         Some(usage) => own(usage),
         None => own(&Usage::default()),
     };
-    for key in ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"] {
+    for key in COUNTS {
         members.entry(key).or_insert_with(|| 0.into());
     }
     if let Some(tier) = tier {

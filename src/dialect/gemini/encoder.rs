@@ -189,6 +189,11 @@ impl Encoder {
         out.extend_from_slice(if self.array.is_none() { b"\r\n\r\n" } else { b"\r\n" });
     }
 
+    /// Members for the end of the answer, beside what it says.
+    pub fn add(&mut self, extra: Map<String, Value>) {
+        self.names.extra = extra;
+    }
+
     /// Ends the stream: how the answers ended, and what was used.
     pub fn end(&mut self, usage: Option<&Usage>, cost: Map<String, Value>, out: &mut Vec<u8>) {
         let open: Vec<u32> = self.blocks.keys().copied().collect();

@@ -30,6 +30,7 @@ mod grounding;
 mod logprobs;
 mod media;
 mod partial;
+pub mod passing;
 mod request;
 mod response;
 mod schema;

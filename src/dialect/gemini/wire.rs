@@ -69,7 +69,8 @@ pub(super) fn named(map: Map<String, Value>) -> Map<String, Value> {
     map.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (camel(name), value)).collect()
 }
 
-fn camel(name: String) -> String {
+/// Google's name for it.
+pub(super) fn camel(name: String) -> String {
     if !name.contains('_') {
         return name;
     }

@@ -4,33 +4,11 @@
 
 use serde_json::Value;
 
-use crate::chat::{ProviderError, redact};
+use crate::{chat::ProviderError, dialect::openai_common::error_of};
 
 /// Reads an error body; whatever it is, nothing of it is trusted.
 pub fn read_error(body: &[u8]) -> ProviderError {
-    serde_json::from_slice::<Value>(body).map(|value| from_value(&value)).unwrap_or_default()
-}
-
-pub(super) fn from_value(value: &Value) -> ProviderError {
-    let value = value.get(0).unwrap_or(value);
-    let error = value.get("error").unwrap_or(value);
-    let text = |key: &str| match error.get(key) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let message = match error {
-        Value::String(text) => Some(text.clone()),
-        _ => text("message").or_else(|| text("detail")),
-    };
-    let status =
-        ["code", "status"].iter().find_map(|key| error.get(*key)?.as_u64()).and_then(|n| u16::try_from(n).ok());
-    ProviderError {
-        message: message.map(|text| redact(&text)),
-        code: text("code").or_else(|| text("type")).map(|text| redact(&text)),
-        param: text("param").map(|text| redact(&text)),
-        status: status.filter(|status| (400..600).contains(status)),
-    }
+    serde_json::from_slice::<Value>(body).map(|value| error_of(&value)).unwrap_or_default()
 }
 
 #[cfg(test)]

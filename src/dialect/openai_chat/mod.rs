@@ -11,6 +11,6 @@ mod stream;
 pub mod translate;
 
 pub use error::read_error;
-pub use request::{Call, outbound_edits, parse};
-pub use response::{Answer, Finish, ResponseFacts, Usage, read_answer};
-pub use stream::{Relay, StreamEnd};
+pub use request::{outbound_edits, parse, rename, with_usage};
+pub use response::read_answer;
+pub use stream::Relay;

@@ -1,68 +1,20 @@
 //! A chat request: what the gateway reads of it, and how it is changed for a provider.
 
-use std::borrow::Cow;
-
 use memchr::memmem;
 
 use crate::{
     budget::estimate::Weight,
     catalog::{Endpoint, Provider},
-    error::{Error, ErrorKind, Result},
+    dialect::{
+        call::{Api, Call, GATEWAY_OWNED, REFUSED},
+        shape::{Shape, check, invalid_json},
+    },
+    error::{Error, Result},
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Part, Value, Watch, quote, scan_object_watching},
     },
-    routing::preferences::Preferences,
 };
-
-/// Most models a request may name.
-const MAX_MODELS: usize = 10;
-/// Most words a request may be tagged with.
-const MAX_TAGS: usize = 10;
-
-/// What the gateway knows of a request. The rest stays bytes.
-#[derive(Debug)]
-pub struct Call<'a> {
-    object: Object<'a>,
-    /// Names asked for, in order of preference; never empty.
-    pub models: Vec<String>,
-    /// The answer is to be a stream.
-    pub stream: bool,
-    /// The `provider` object.
-    pub preferences: Preferences,
-    /// Longest answer asked for, in tokens.
-    pub max_tokens: Option<u64>,
-    /// Groups requests of one conversation.
-    pub session_id: Option<String>,
-    /// The operator's end user.
-    pub user: Option<String>,
-    /// How many answers are wanted.
-    pub choices: u64,
-    /// Words that the request is charged to.
-    pub tags: Vec<String>,
-    /// What its prompt is made of, the basis of estimates.
-    pub weight: Weight,
-}
-
-/// What a member may be. `null` is always as good as absent.
-enum Shape {
-    String,
-    Bool,
-    Number {
-        min: f64,
-        max: f64,
-    },
-    Integer {
-        min: u64,
-        max: u64,
-    },
-    Array,
-    Object,
-    StringOrArray,
-    StringOrObject,
-    /// Anything: the provider knows better.
-    Free,
-}
 
 /// The members whose shape is checked before anybody is called (OpenAI's reference, plus OpenRouter's).
 #[rustfmt::skip]
@@ -105,186 +57,20 @@ const SHAPES: &[(&str, Shape)] = &[
     ("user",                  Shape::String),
 ];
 
-/// Members that are for the gateway and mean nothing to a provider of this dialect.
-const GATEWAY_OWNED: &[&str] = &[
-    "models",
-    "route",
-    "provider",
-    "plugins",
-    "transforms",
-    "preset",
-    "session_id",
-    "tags",
-    "trace",
-    "usage",
-    "debug",
-    "include_reasoning",
-    "reasoning",
-];
-
-/// Members that change the meaning of a request in ways this gateway cannot carry out yet: refused
-/// unless empty, because silence would be worse.
-const REFUSED: &[&str] = &["plugins", "transforms", "preset", "stop_server_tools_when", "deferred_tools"];
+/// Members of a chat that say how to think in OpenRouter's words: OpenAI's providers have one of their own.
+const OF_REASONING: [&str; 2] = ["include_reasoning", "reasoning"];
 
 /// Reads and checks a request.
 pub fn parse(body: &[u8]) -> Result<Call<'_>> {
     let mut messages = MessageCheck::default();
     let watch = Watch { key: "messages", see: &mut |part| messages.see(part) };
-    let object = scan_object_watching(body, watch).map_err(|malformed| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "The request body is not valid JSON: {} (at byte {} of {}).",
-                malformed.what,
-                malformed.at,
-                body.len()
-            ),
-        )
-        .code("invalid_json")
-    })?;
-    check_shapes(&object)?;
+    let object = scan_object_watching(body, watch).map_err(|malformed| invalid_json(&malformed, body.len()))?;
+    check(&object, SHAPES, REFUSED)?;
     let weight = messages.finish(&object, body.len())?;
-
+    let mut call = Call::read(Api::Chat, object, body, weight)?;
     // Providers differ in which of the two they follow: the longer one is what an answer may cost.
-    let max_tokens = [object.get("max_tokens"), object.get("max_completion_tokens")]
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_u64)
-        .max();
-    let text = |key: &str| object.get(key).and_then(Value::as_str).map(Cow::into_owned);
-    Ok(Call {
-        models: models(&object)?,
-        stream: object.get("stream").and_then(Value::as_bool).unwrap_or(false),
-        preferences: object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)?,
-        max_tokens,
-        session_id: text("session_id"),
-        user: text("user"),
-        choices: object.get("n").and_then(Value::as_u64).unwrap_or(1),
-        tags: tags(&object)?,
-        weight,
-        object,
-    })
-}
-
-impl Call<'_> {
-    /// Names of the parameters sent, as `supported_parameters` spells them.
-    pub fn parameters(&self) -> Vec<&str> {
-        const NOT_PARAMETERS: &[&str] = &["messages", "model", "stream", "stream_options", "user", "metadata", "n"];
-        self.object
-            .members
-            .iter()
-            .filter(|member| member.value.kind != Kind::Null)
-            .map(|member| &*member.key)
-            .filter(|key| !NOT_PARAMETERS.contains(key) && (*key == "reasoning" || !GATEWAY_OWNED.contains(key)))
-            .collect()
-    }
-}
-
-/// `tags`: the gateway's own member.
-fn tags(object: &Object<'_>) -> Result<Vec<String>> {
-    let mut tags = Vec::new();
-    for (index, item) in object.get("tags").map(Value::items).unwrap_or_default().iter().enumerate() {
-        match item.as_str().filter(|tag| (1..=128).contains(&tag.len())) {
-            Some(tag) if !tags.iter().any(|known| *known == tag) => tags.push(tag.into_owned()),
-            Some(_) => {}
-            None => {
-                let message = format!("tags[{index}] must be a word of at most 128 bytes.");
-                return Err(Error::invalid(format!("tags[{index}]"), message));
-            }
-        }
-    }
-    if tags.len() > MAX_TAGS {
-        return Err(Error::invalid("tags", format!("tags may hold at most {MAX_TAGS} words.")));
-    }
-    Ok(tags)
-}
-
-fn models(object: &Object<'_>) -> Result<Vec<String>> {
-    let mut models: Vec<String> = Vec::new();
-    if let Some(model) = object.get("model").and_then(Value::as_str) {
-        models.push(model.into_owned());
-    }
-    for (index, item) in object.get("models").map(Value::items).unwrap_or_default().iter().enumerate() {
-        let Some(model) = item.as_str() else {
-            return Err(Error::invalid(
-                format!("models[{index}]"),
-                format!("models[{index}] must be a string, not {}.", item.kind.name()),
-            ));
-        };
-        if !models.iter().any(|known| *known == model) {
-            models.push(model.into_owned());
-        }
-    }
-    if models.is_empty() {
-        return Err(Error::invalid(
-            "model",
-            "model is missing: name one as \"author/name\" (GET /v1/models lists them).",
-        ));
-    }
-    if models.len() > MAX_MODELS {
-        return Err(Error::invalid("models", format!("models may name at most {MAX_MODELS} models.")));
-    }
-    Ok(models)
-}
-
-fn check_shapes(object: &Object<'_>) -> Result<()> {
-    for (index, member) in object.members.iter().enumerate() {
-        let (key, value) = (&*member.key, &member.value);
-        if REFUSED.contains(&key) && !matches!(value.text, "null" | "[]" | "{}" | "\"\"") {
-            let message = format!(
-                "{key} is not supported by this gateway; leave it out. (It is not ignored, because the answer would differ.)"
-            );
-            return Err(Error::invalid(key, message).code("unsupported_parameter"));
-        }
-        let Ok(row) = SHAPES.binary_search_by(|(name, _)| (*name).cmp(key)) else { continue };
-        // A provider might take the other of two members than the gateway reads.
-        if object.members.iter().take(index).any(|earlier| earlier.key == key) {
-            return Err(Error::invalid(key, format!("{key} is given twice.")));
-        }
-        if let Some((_, shape)) = SHAPES.get(row) {
-            shape.check(key, value)?;
-        }
-    }
-    Ok(())
-}
-
-impl Shape {
-    fn check(&self, key: &str, value: &Value<'_>) -> Result<()> {
-        if value.kind == Kind::Null {
-            return Ok(());
-        }
-        let kind = |wanted: &str| Error::invalid(key, format!("{key} must be {wanted}, not {}.", value.kind.name()));
-        let good = |ok: bool, wanted: &str| if ok { Ok(()) } else { Err(kind(wanted)) };
-        match self {
-            Self::Free => Ok(()),
-            Self::String => good(value.kind == Kind::String, "a string"),
-            Self::Bool => good(value.kind == Kind::Bool, "true or false"),
-            Self::Array => good(value.kind == Kind::Array, "an array"),
-            Self::Object => good(value.kind == Kind::Object, "an object"),
-            Self::StringOrArray => {
-                good(matches!(value.kind, Kind::String | Kind::Array), "a string or an array of strings")
-            }
-            Self::StringOrObject => good(matches!(value.kind, Kind::String | Kind::Object), "a string or an object"),
-            Self::Number { min, max } => {
-                let number = value.as_f64().ok_or_else(|| kind("a number"))?;
-                if number >= *min && number <= *max {
-                    return Ok(());
-                }
-                let range =
-                    if *max < f64::MAX { format!("between {min} and {max}") } else { format!("at least {min}") };
-                Err(Error::invalid(key, format!("{key} must be {range}, not {}.", value.text)))
-            }
-            Self::Integer { min, max } => {
-                good(value.kind == Kind::Number, "a whole number")?;
-                if value.as_u64().is_some_and(|number| number >= *min && number <= *max) {
-                    return Ok(());
-                }
-                let range =
-                    if *max < u64::MAX { format!("between {min} and {max}") } else { format!("of at least {min}") };
-                Err(Error::invalid(key, format!("{key} must be a whole number {range}, not {}.", value.text)))
-            }
-        }
-    }
+    call.max_tokens = ["max_tokens", "max_completion_tokens"].into_iter().filter_map(|key| call.count(key)).max();
+    Ok(call)
 }
 
 /// Checks the messages while they are scanned; remembers the first fault.
@@ -401,7 +187,7 @@ pub fn outbound_edits(
         // Another router: it understands the same members, but the choice of provider was made here.
         edits.cut(|key| matches!(key, "models" | "route" | "provider"));
     } else {
-        edits.cut(|key| GATEWAY_OWNED.contains(&key));
+        edits.cut(|key| GATEWAY_OWNED.contains(&key) || OF_REASONING.contains(&key));
         if let Some(effort) = reasoning_effort(object)? {
             edits.set("reasoning_effort", quote(&effort));
         }
@@ -431,7 +217,7 @@ pub fn outbound_edits(
 }
 
 /// Two names of one parameter, of which the provider knows only `to`; what stands there already wins.
-fn rename(object: &Object<'_>, edits: &mut ObjectEdits<'_, '_>, from: &str, to: &str) {
+pub fn rename(object: &Object<'_>, edits: &mut ObjectEdits<'_, '_>, from: &str, to: &str) {
     if let Some(value) = object.get(from) {
         if object.get(to).is_none() && value.kind != Kind::Null {
             edits.set(to, value.text.to_owned());
@@ -467,7 +253,7 @@ fn reasoning_effort(object: &Object<'_>) -> Result<Option<String>> {
 }
 
 /// The client's `stream_options` with `include_usage` switched on: the gateway always asks for usage.
-fn with_usage(options: Option<&Value<'_>>) -> String {
+pub fn with_usage(options: Option<&Value<'_>>) -> String {
     let mut options =
         options.and_then(|value| serde_json::from_str::<serde_json::Map<_, _>>(value.text).ok()).unwrap_or_default();
     options.insert("include_usage".to_owned(), true.into());

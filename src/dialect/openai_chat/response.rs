@@ -4,13 +4,14 @@ use std::{borrow::Cow, fmt::Write};
 
 use serde_json::{Value as Tree, json};
 
-use super::error::from_value;
-use std::rc::Rc;
-
 use crate::{
-    budget::{Policy, estimate::estimate_tokens},
-    catalog::{CostBreakdown, Pricing, Tokens},
+    budget::estimate::estimate_tokens,
+    catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
+    dialect::{
+        openai_common::error_of,
+        passing::{Answer, Finish, ResponseFacts, Usage, cost_details},
+    },
     framing::{
         edit::{Edit, ObjectEdits},
         json::{Kind, Object, Value, quote, scan_object},
@@ -24,81 +25,17 @@ const MAX_TOKENS: u64 = 100_000_000;
 /// Nor searches for one answer.
 const MAX_SEARCHES: u64 = 10_000;
 
-/// How the gateway names an answer to its client.
-#[derive(Clone, Debug)]
-pub struct Finish {
-    /// The generation id: `id` of the answer.
-    pub id: String,
-    /// The model that served.
-    pub model: String,
-    /// The provider that served, by its display name.
-    pub provider: String,
-    /// The prices in force; `None` where there are none.
-    pub pricing: Option<Pricing>,
-    /// What is charged on top of them.
-    pub policy: Rc<Policy>,
-    /// What the prompt may have been, in tokens, if the provider does not say.
-    pub estimated_prompt: u64,
-    /// When the request came, in Unix seconds: `created`, where the provider does not say.
-    pub created: i64,
-    /// The routing story as JSON, where the client asked for it: `openrouter_metadata`.
-    pub metadata: Option<String>,
-}
-
-impl Finish {
-    /// What so many tokens cost the client.
-    pub(super) fn cost(&self, tokens: &Tokens) -> Option<CostBreakdown> {
-        let cost = self.pricing.as_ref()?.cost(tokens);
-        Some(CostBreakdown { total: self.policy.charge(cost.total), ..cost })
+/// Sets the names in an answer or a chunk of one.
+pub(super) fn name(finish: &Finish, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
+    changed.set("id", quote(&finish.id));
+    let (model, provider) = (quote(&finish.model), quote(&finish.provider));
+    if object.get("provider").is_none() && object.get("model").is_some() {
+        // Beside the model: what stands before the choices is the same in every chunk.
+        changed.set("model", format!("{model},\"provider\":{provider}"));
+    } else {
+        changed.set("model", model);
+        changed.set("provider", provider);
     }
-
-    /// Sets the names in an answer or a chunk of one.
-    pub(super) fn name(&self, object: &Object<'_>, changed: &mut ObjectEdits<'_, '_>) {
-        changed.set("id", quote(&self.id));
-        let (model, provider) = (quote(&self.model), quote(&self.provider));
-        if object.get("provider").is_none() && object.get("model").is_some() {
-            // Beside the model: what stands before the choices is the same in every chunk.
-            changed.set("model", format!("{model},\"provider\":{provider}"));
-        } else {
-            changed.set("model", model);
-            changed.set("provider", provider);
-        }
-    }
-}
-
-/// What was used.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// In the provider's tokens.
-    pub tokens: Tokens,
-    /// Not from the provider, which said nothing usable: derived from bytes.
-    pub estimated: bool,
-    /// What the provider itself says it charges, in USD.
-    pub provider_cost: Option<f64>,
-}
-
-/// What an answer says of itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResponseFacts {
-    /// The provider's id of it.
-    pub upstream_id: Option<String>,
-    /// Why it ended.
-    pub finish_reason: Option<String>,
-    /// What was used.
-    pub usage: Usage,
-    /// The tier that served.
-    pub service_tier: Option<String>,
-}
-
-/// An answer, read.
-#[derive(Debug)]
-pub struct Answer {
-    /// What it says of itself.
-    pub facts: ResponseFacts,
-    /// Its cost.
-    pub cost: Option<CostBreakdown>,
-    /// What to change in it for the client.
-    pub edits: Vec<Edit>,
 }
 
 /// Reads a body that came with status 200.
@@ -114,7 +51,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
 
     let mut edits = Vec::new();
     let mut facts = ResponseFacts {
-        upstream_id: text(&object, "id"),
+        upstream_id: text(&object, "id").filter(|id| !id.is_empty()),
         service_tier: text(&object, "service_tier"),
         ..ResponseFacts::default()
     };
@@ -125,6 +62,8 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
             changed.set("native_finish_reason", reason.as_deref().map_or("null".to_owned(), quote));
             edits.extend(changed.finish());
         }
+        facts.native_finish_reason =
+            facts.native_finish_reason.or_else(|| text(&choice, "native_finish_reason").or_else(|| reason.clone()));
         facts.finish_reason = facts.finish_reason.or(reason);
     }
     let usage = object.get("usage");
@@ -140,10 +79,12 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     let cost = finish.cost(&facts.usage.tokens);
 
     let mut changed = ObjectEdits::new(&object);
-    finish.name(&object, &mut changed);
+    name(finish, &object, &mut changed);
+    // OpenAI's older completions have texts where chat has messages.
+    let texts = choices.iter().filter_map(Value::object).any(|choice| choice.get("text").is_some());
     // What OpenRouter's SDKs insist on and some providers leave out.
     let expected = [
-        ("object", "\"chat.completion\"".to_owned()),
+        ("object", if texts { "\"text_completion\"" } else { "\"chat.completion\"" }.to_owned()),
         ("created", finish.created.to_string()),
         ("system_fingerprint", "null".to_owned()),
     ];
@@ -166,7 +107,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
 
 /// An `error` member in place of an answer.
 pub(super) fn error_inside(value: &Value<'_>) -> (Cause, ProviderError) {
-    let error = from_value(&json!({ "error": serde_json::from_str::<Tree>(value.text).unwrap_or_default() }));
+    let error = error_of(&json!({ "error": serde_json::from_str::<Tree>(value.text).unwrap_or_default() }));
     (Cause::ErrorInBody(error.status), error)
 }
 
@@ -186,7 +127,10 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
     };
     let (sent, answered) = (details("prompt_tokens_details"), details("completion_tokens_details"));
     let mut reasoning = of(&answered, "reasoning_tokens")?;
-    let mut prompt_audio = of(&sent, "audio_tokens")?;
+    let mut prompt_audio = match of(&sent, "audio_tokens")? {
+        0 => count(&object, "audio_prompt_tokens")?.unwrap_or(0),
+        counted => counted,
+    };
     // Some count what they also bill beside the two, and only the total tells: xAI reasoning, Google's
     // compatible endpoint thoughts (of which it says nothing else), Mistral the tokens of a sound.
     let beside = count(&object, "total_tokens")?.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
@@ -197,16 +141,23 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
         completion += beside;
         reasoning = beside;
     }
-    let cached = match of(&sent, "cached_tokens")? {
-        0 => count(&object, "prompt_cache_hit_tokens")?.unwrap_or(0),
-        cached => cached,
+    // Together and Moonshot, Mistral, DeepSeek and Vercel have spellings of their own beside the details.
+    let or = |mut found: u64, others: &[&str]| {
+        for other in others {
+            if found == 0 {
+                found = count(&object, other)?.unwrap_or(0);
+            }
+        }
+        Some(found)
     };
+    let cached = or(of(&sent, "cached_tokens")?, &["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"])?;
+    let cache_write = or(of(&sent, "cache_write_tokens")?, &["cache_creation_input_tokens"])?;
     Some(Usage {
         tokens: Tokens {
             prompt,
             completion,
             cached,
-            cache_write: of(&sent, "cache_write_tokens")?,
+            cache_write,
             prompt_audio,
             reasoning,
             completion_audio: of(&answered, "audio_tokens")?,
@@ -215,7 +166,7 @@ pub fn read_usage(value: &Value<'_>) -> Option<Usage> {
             ..Tokens::default()
         },
         estimated: false,
-        provider_cost: object.get("cost").and_then(Value::as_f64).filter(|cost| cost.is_finite() && *cost >= 0.0),
+        provider_cost: provider_cost(&object).filter(|cost| cost.is_finite() && *cost >= 0.0),
     })
 }
 
@@ -225,6 +176,13 @@ fn searches(usage: &Object<'_>) -> u64 {
     let nested = of("server_tool_use_details").or_else(|| of("server_tool_use"));
     let said = nested.or_else(|| usage.get("num_search_queries")?.as_u64());
     said.filter(|searches| *searches <= MAX_SEARCHES).unwrap_or(0)
+}
+
+/// What the provider charges: `cost`, Perplexity's `cost.total_cost`, xAI's ticks of 1e-10 USD.
+fn provider_cost(usage: &Object<'_>) -> Option<f64> {
+    let total = |cost: &Value<'_>| cost.as_f64().or_else(|| cost.object()?.get("total_cost")?.as_f64());
+    let ticks = || Some(usage.get("cost_in_usd_ticks")?.as_f64()? / 1e10);
+    usage.get("cost").and_then(total).or_else(ticks)
 }
 
 /// A count: `Some(None)` where there is none, `None` where it cannot be one.
@@ -291,15 +249,10 @@ pub(super) fn usage_json(usage: &Usage, cost: Option<&CostBreakdown>) -> String 
     text
 }
 
-fn cost_details(cost: &CostBreakdown) -> String {
-    format!(
-        "{{\"upstream_inference_cost\":null,\"upstream_inference_prompt_cost\":{},\"upstream_inference_completions_cost\":{}}}",
-        cost.prompt, cost.completion
-    )
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::framing::edit::apply;
 
@@ -389,6 +342,8 @@ pub(super) mod tests {
             (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45}"#, 10, 35, 0, 30),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":45,"prompt_audio_seconds":3}"#, 40, 5, 0, 0),
             (r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6}"#, 10, 5, 6, 0),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"num_cached_tokens":6}"#, 10, 5, 6, 0),
+            (r#"{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":6}"#, 10, 5, 6, 0),
             (r#"{"prompt_tokens":10.0,"completion_tokens":null,"prompt_tokens_details":null}"#, 10, 0, 0, 0),
         ] {
             let tokens = usage(text).unwrap().tokens;

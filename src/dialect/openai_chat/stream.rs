@@ -12,12 +12,14 @@
 //! before it (role, empty deltas, comments) is held back and goes out with it.
 
 use memchr::memmem;
+use serde_json::{Value as Tree, json};
 
-use super::response::{Finish, ResponseFacts, Usage, error_inside, read_usage, text, usage_edits, usage_json};
+use super::response::{error_inside, name, read_usage, text, usage_edits, usage_json};
 use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
+    dialect::passing::{Finish, ResponseFacts, StreamEnd, Usage, broken},
     framing::{
         edit::{Edit, ObjectEdits, apply, apply_to},
         json::{Kind, Object, Value, quote, scan_object},
@@ -32,6 +34,7 @@ use crate::{
 pub struct Relay {
     finish: Finish,
     native: bool,
+    kind: Kinds,
     splitter: Splitter,
     prefix: Prefix,
     /// The closing chunk as the provider sent it, to be completed with cost.
@@ -46,6 +49,36 @@ pub struct Relay {
     /// Why it cannot go on.
     failure: Option<(Cause, ProviderError)>,
     done: bool,
+}
+
+/// Which of OpenAI's two formats it is: they differ in what a choice holds.
+#[derive(Clone, Copy, Debug)]
+enum Kinds {
+    /// `delta`
+    Chat,
+    /// `text`
+    Completions,
+}
+
+impl Kinds {
+    fn object(self) -> &'static str {
+        match self {
+            Self::Chat => "chat.completion.chunk",
+            Self::Completions => "text_completion",
+        }
+    }
+
+    /// A choice that says no more than why it ended. `delta`: of chat.
+    fn ended(self, delta: &Tree, reason: &str, native: Option<&str>) -> Tree {
+        match self {
+            Self::Chat => {
+                json!({ "index": 0, "delta": delta, "finish_reason": reason, "native_finish_reason": native })
+            }
+            Self::Completions => {
+                json!({ "index": 0, "text": "", "logprobs": null, "finish_reason": reason, "native_finish_reason": native })
+            }
+        }
+    }
 }
 
 /// What all content chunks of a stream begin with, as it came and as it goes out: everything before the
@@ -93,29 +126,22 @@ fn absent_or_null(text: &[u8], name: &[u8], null: &[u8]) -> bool {
     })
 }
 
-/// How a stream ended, as seen from outside of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// The provider closed it.
-    Closed,
-    /// The connection broke.
-    Broken,
-    /// Nothing came for too long, or it took too long in all.
-    TimedOut,
-    /// The client has gone.
-    ClientGone,
-    /// The gateway ended it: a budget does not cover more of it.
-    OutOfBudget,
-    /// The gateway ended it: whoever manages it stopped whom it is charged to.
-    Stopped,
-}
-
 impl Relay {
     /// Nothing has come yet.
     pub fn new(finish: Finish, native: bool) -> Self {
+        Self::of(Kinds::Chat, finish, native)
+    }
+
+    /// The same for a stream of OpenAI's older completions.
+    pub fn of_completions(finish: Finish, native: bool) -> Self {
+        Self::of(Kinds::Completions, finish, native)
+    }
+
+    fn of(kind: Kinds, finish: Finish, native: bool) -> Self {
         Self {
             finish,
             native,
+            kind,
             splitter: Splitter::default(),
             prefix: Prefix::default(),
             closing: None,
@@ -127,6 +153,11 @@ impl Relay {
             failure: None,
             done: false,
         }
+    }
+
+    /// Whether the client's bytes flow elsewhere.
+    pub fn is_native(&self) -> bool {
+        self.native
     }
 
     /// Takes a chunk from the provider; appends what the client gets to `out`.
@@ -232,12 +263,12 @@ impl Relay {
     }
 
     fn content_bytes_of(choices: &Value<'_>) -> usize {
-        let deltas = choices.items().into_iter().filter_map(|choice| choice.object()?.get("delta").copied());
-        deltas
-            .flat_map(|delta| delta.members())
-            .filter(|member| member.key != "role")
-            .map(|member| member.value.text.len())
-            .sum()
+        let of = |choice: &Object<'_>| {
+            let delta = choice.get("delta").map(Value::members).unwrap_or_default();
+            let said = delta.iter().filter(|member| member.key != "role").map(|member| member.value.text.len());
+            said.chain(choice.get("text").map(|text| text.text.len())).sum::<usize>()
+        };
+        choices.items().iter().filter_map(Value::object).map(|choice| of(&choice)).sum()
     }
 
     /// Reads a chunk object. `None`: it is the closing chunk, to be kept for the end.
@@ -248,11 +279,15 @@ impl Relay {
             self.choice(choice, now, &mut edits);
         }
         if self.facts.upstream_id.is_none() {
-            self.facts.upstream_id = text(object, "id");
+            // Azure's first chunk has an empty one.
+            self.facts.upstream_id = text(object, "id").filter(|id| !id.is_empty());
         }
         if self.facts.service_tier.is_none() {
             self.facts.service_tier = text(object, "service_tier");
         }
+        // Groq tells it here, whether it was asked or not.
+        let groq = object.get("x_groq").and_then(Value::object);
+        self.note_usage(groq.as_ref().and_then(|groq| groq.get("usage")));
         let usage = object.get("usage").filter(|value| value.kind == Kind::Object);
         self.note_usage(usage);
         if choices.is_empty() && usage.is_some() {
@@ -262,7 +297,7 @@ impl Relay {
             return Some(edits);
         }
         let mut changed = ObjectEdits::new(object);
-        self.finish.name(object, &mut changed);
+        name(&self.finish, object, &mut changed);
         if usage.is_some() {
             changed.cut(|key| key == "usage");
         }
@@ -297,30 +332,49 @@ impl Relay {
                 changed.set("native_finish_reason", quote(&reason));
                 edits.extend(changed.finish());
             }
+            let native = text(&choice, "native_finish_reason").unwrap_or_else(|| reason.clone());
+            self.facts.native_finish_reason.get_or_insert(native);
             self.facts.finish_reason.get_or_insert(reason);
             self.first_content_at.get_or_insert(now);
         }
         // Moonshot puts the usage into the last choice.
         self.note_usage(choice.get("usage"));
         for member in choice.get("delta").map(Value::members).unwrap_or_default() {
-            let empty = matches!(member.value.text, "\"\"" | "null" | "[]" | "{}");
-            if member.key != "role" && !empty {
-                self.content_bytes += member.value.text.len();
-                self.first_content_at.get_or_insert(now);
+            if member.key != "role" {
+                self.content(&member.value, now);
             }
         }
+        if let Some(text) = choice.get("text") {
+            self.content(text, now);
+        }
+    }
+
+    fn content(&mut self, value: &Value<'_>, now: Millis) {
+        if !matches!(value.text, "\"\"" | "null" | "[]" | "{}") {
+            self.content_bytes += value.text.len();
+            self.first_content_at.get_or_insert(now);
+        }
+    }
+
+    /// The provider has closed the stream: whether what came is a whole answer. The last event may lack its
+    /// blank line.
+    pub fn closed(&mut self, now: Millis, out: &mut Vec<u8>) -> bool {
+        let rest = self.splitter.take_rest();
+        if !rest.is_empty() {
+            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        }
+        self.failure.is_none() && (self.done || self.facts.finish_reason.is_some())
     }
 
     /// The stream is over: settles what it used and appends the last bytes for the client to `out`.
     pub fn end(&mut self, end: StreamEnd, now: Millis, out: &mut Vec<u8>) -> (ResponseFacts, Option<CostBreakdown>) {
         if end == StreamEnd::OutOfBudget && !self.done && self.facts.finish_reason.is_none() {
             self.facts.finish_reason = Some("length".to_owned());
+            self.facts.native_finish_reason = Some("budget_exhausted".to_owned());
             out.extend_from_slice(&self.out_of_budget());
         }
-        let rest = self.splitter.take_rest();
-        if !rest.is_empty() && end == StreamEnd::Closed {
-            // The last event may lack its blank line.
-            self.event(&[&rest[..], b"\n\n"].concat(), now, out);
+        if end == StreamEnd::Closed {
+            self.closed(now, out);
         }
         match end {
             StreamEnd::Closed if !self.done && self.facts.finish_reason.is_none() => {
@@ -343,7 +397,7 @@ impl Relay {
         let cost = self.finish.cost(&self.facts.usage.tokens);
         if let Some((cause, error)) = &self.failure {
             let usage = usage_json(&self.facts.usage, cost.as_ref());
-            out.extend_from_slice(&error_event(&self.finish, *cause, error, Some(&usage)));
+            out.extend_from_slice(&error_event(self.kind, &self.finish, *cause, error, Some(&usage)));
             self.facts.finish_reason = Some("error".to_owned());
         } else if self.native {
             if end == StreamEnd::OutOfBudget {
@@ -358,13 +412,13 @@ impl Relay {
 
     /// The chunk that ends an answer which its budget does not cover any further.
     fn out_of_budget(&self) -> Vec<u8> {
-        let chunk = serde_json::json!({
+        let chunk = json!({
             "id": self.finish.id,
-            "object": "chat.completion.chunk",
+            "object": self.kind.object(),
             "created": self.finish.created,
             "model": self.finish.model,
             "provider": self.finish.provider,
-            "choices": [{ "index": 0, "delta": {}, "finish_reason": "length", "native_finish_reason": "budget_exhausted" }],
+            "choices": [self.kind.ended(&json!({}), "length", Some("budget_exhausted"))],
         });
         format!("data: {chunk}\n\n").into_bytes()
     }
@@ -374,7 +428,7 @@ impl Relay {
         let own = self.closing.as_deref().and_then(|bytes| Some((bytes, scan_object(bytes).ok()?)));
         if let Some((bytes, object)) = own {
             let mut changed = ObjectEdits::new(&object);
-            self.finish.name(&object, &mut changed);
+            name(&self.finish, &object, &mut changed);
             let mut edits = Vec::new();
             match object.get("usage").filter(|_| !self.facts.usage.estimated).and_then(Value::object) {
                 Some(usage) => edits.extend(usage_edits(&usage, &self.facts.usage.tokens, cost)),
@@ -390,9 +444,9 @@ impl Relay {
             let Finish { id, model, provider, metadata, .. } = &self.finish;
             let metadata = metadata.as_ref().map_or(String::new(), |json| format!(",\"openrouter_metadata\":{json}"));
             let (id, model, provider) = (quote(id), quote(model), quote(provider));
-            let usage = self.usage_text(cost);
+            let (usage, object) = (self.usage_text(cost), self.kind.object());
             let chunk = format!(
-                "{{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{model},\"provider\":{provider},\
+                "{{\"id\":{id},\"object\":\"{object}\",\"created\":{},\"model\":{model},\"provider\":{provider},\
                  \"choices\":[],\"usage\":{usage}{metadata}}}",
                 self.finish.created
             );
@@ -403,32 +457,22 @@ impl Relay {
 }
 
 /// The event that ends a broken stream, in OpenRouter's shape.
-fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
-    let facts = error.kind(cause.verdict().kind).facts();
-    let what = match cause {
-        Cause::Timeout => "sent nothing for too long",
-        Cause::Connection => "closed the connection before the answer was complete",
-        Cause::Malformed => "sent something that is not part of an answer",
-        Cause::Stopped => "was told to stop by whoever manages the gateway",
-        Cause::Status(_) | Cause::ErrorInBody(_) => "failed",
-    };
-    let message = match &error.message {
-        Some(words) => format!("{} {what} in mid-stream: {words}", finish.provider),
-        None => format!("{} {what}; what was received so far is incomplete.", finish.provider),
-    };
-    let mut event = serde_json::json!({
+fn error_event(kind: Kinds, finish: &Finish, cause: Cause, error: &ProviderError, usage: Option<&str>) -> Vec<u8> {
+    let failure = broken(&finish.provider, cause, error);
+    let facts = failure.kind.facts();
+    let mut event = json!({
         "id": finish.id,
-        "object": "chat.completion.chunk",
+        "object": kind.object(),
         "created": finish.created,
         "model": finish.model,
         "provider": finish.provider,
         "error": {
             "code": facts.status,
-            "message": message,
+            "message": failure.message,
             "type": facts.openai_type,
             "metadata": { "error_type": facts.error_type, "provider_name": finish.provider, "provider_code": error.code },
         },
-        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error", "native_finish_reason": null }],
+        "choices": [kind.ended(&json!({ "content": "" }), "error", None)],
     })
     .to_string();
     if let Some(usage) = usage {
@@ -444,7 +488,6 @@ fn error_event(finish: &Finish, cause: Cause, error: &ProviderError, usage: Opti
 mod tests {
     use super::{super::response::tests::finish, *};
     use proptest::prelude::*;
-    use serde_json::{Value as Tree, json};
 
     const STREAM: &str = concat!(
         ": hello\n\n",

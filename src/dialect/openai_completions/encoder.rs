@@ -88,6 +88,11 @@ impl Encoder {
         }
     }
 
+    /// Members for the end of the answer, beside what it says.
+    pub fn add(&mut self, extra: Map<String, Value>) {
+        self.names.extra = extra;
+    }
+
     /// The answer is whole.
     pub fn end(&mut self, usage: Option<&Usage>, cost: Map<String, Value>, out: &mut Vec<u8>) {
         self.choices.entry(0).or_default();

@@ -11,6 +11,7 @@
 
 mod encoder;
 mod logprobs;
+pub mod passing;
 mod request;
 mod response;
 mod stream;

@@ -121,6 +121,11 @@ impl Encoder {
         }
     }
 
+    /// Members for the end of the answer, beside what it says.
+    pub fn add(&mut self, extra: Map<String, Value>) {
+        self.names.extra = extra;
+    }
+
     /// Writes the end: what was used, and what it costs.
     pub fn end(&mut self, usage: Option<&Usage>, cost: Map<String, Value>, out: &mut Vec<u8>) {
         self.start(None, out);
@@ -149,25 +154,9 @@ impl Encoder {
     /// Writes what went wrong instead of the end, in the two ways in which clients look for it.
     pub fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
         self.start(None, out);
-        let facts = error.kind.facts();
-        let kind = quote(facts.error_type);
-        let param = error.param.as_deref().map_or(Value::Null, Value::from);
-        self.lines.event(
-            "error",
-            &[
-                ("code", &quote(error.code.unwrap_or(facts.code))),
-                ("message", &quote(&error.message)),
-                ("param", &param),
-                ("error", &error.to_json(false)),
-                ("error_type", &kind),
-            ],
-            out,
-        );
-        let mut response = self.frame.take().unwrap_or_default();
-        let items: Vec<Value> = self.items.drain(..).filter(|item| !item.is_null()).collect();
-        let ended = [("status", "failed".into()), ("error", response_error(error)), ("output", items.into())];
-        output::set(&mut response, ended);
-        self.lines.event("response.failed", &[("response", &response), ("error_type", &kind)], out);
+        let response = self.frame.take().unwrap_or_default();
+        let items = self.items.drain(..).filter(|item| !item.is_null()).collect();
+        write_failure(&mut self.lines, response, items, error, out);
     }
 
     /// Writes a sign of life.
@@ -437,6 +426,33 @@ impl Encoder {
         }
         self.end_message(out);
     }
+}
+
+/// What went wrong: an event of its own, and the answer as far as it came, `response` around these items.
+pub(super) fn write_failure(
+    lines: &mut Lines,
+    mut response: Value,
+    items: Vec<Value>,
+    error: &Error,
+    out: &mut Vec<u8>,
+) {
+    let facts = error.kind.facts();
+    let kind = quote(facts.error_type);
+    let param = error.param.as_deref().map_or(Value::Null, Value::from);
+    lines.event(
+        "error",
+        &[
+            ("code", &quote(error.code.unwrap_or(facts.code))),
+            ("message", &quote(&error.message)),
+            ("param", &param),
+            ("error", &error.to_json(false)),
+            ("error_type", &kind),
+        ],
+        out,
+    );
+    let ended = [("status", "failed".into()), ("error", response_error(error)), ("output", items.into())];
+    output::set(&mut response, ended);
+    lines.event("response.failed", &[("response", &response), ("error_type", &kind)], out);
 }
 
 /// Adds to a paragraph of a summary, or begins the next one.

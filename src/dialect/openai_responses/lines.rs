@@ -23,6 +23,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Those that follow others, of which the last had the number before this one.
+    pub(super) fn from(sequence: u64) -> Self {
+        Self { sequence }
+    }
+
     /// An event with these members.
     pub(super) fn event(&mut self, kind: &str, members: Shown<'_>, out: &mut Vec<u8>) {
         let line = self.begin(kind);

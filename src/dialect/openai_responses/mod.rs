@@ -30,6 +30,8 @@ mod items;
 mod lines;
 mod object;
 mod output;
+pub mod passing;
+mod pieces;
 mod request;
 mod response;
 mod seal;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Members that ask the provider to keep something, or to use what it keeps.
-const STATE: [&str; 5] = ["previous_response_id", "conversation", "background", "store", "prompt"];
+pub(super) const STATE: [&str; 5] = ["previous_response_id", "conversation", "background", "store", "prompt"];
 
 /// The least that OpenAI takes as `max_output_tokens`.
 const LEAST_TOKENS: u64 = 16;

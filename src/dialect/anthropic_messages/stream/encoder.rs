@@ -112,6 +112,11 @@ impl Encoder {
         }
     }
 
+    /// Members for the end of the answer, beside what it says.
+    pub fn add(&mut self, extra: Map<String, Value>) {
+        self.names.extra = extra;
+    }
+
     /// Ends the stream well. `usage`: what was used in the end, else what the events said.
     pub fn end(&mut self, usage: Option<&Usage>, cost: Map<String, Value>, out: &mut Vec<u8>) {
         self.start(out);
@@ -340,7 +345,7 @@ impl Pending {
 }
 
 /// An event whose type is its name.
-fn write(name: &str, members: Map<String, Value>, out: &mut Vec<u8>) {
+pub fn write(name: &str, members: Map<String, Value>, out: &mut Vec<u8>) {
     let mut event = Map::new();
     event.insert("type".to_owned(), name.into());
     event.extend(members);

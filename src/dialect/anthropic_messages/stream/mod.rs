@@ -6,4 +6,4 @@ mod decoder;
 mod encoder;
 
 pub use decoder::Decoder;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, write};

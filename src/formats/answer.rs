@@ -1,0 +1,92 @@
+//! A whole answer, from the provider's format to the client's.
+
+use serde_json::Value;
+
+use super::wire::{decode_answer, encode_answer};
+use crate::{
+    budget::estimate::estimate_tokens,
+    catalog::{CostBreakdown, Tokens},
+    chat::{ProviderError, Usage, Wire},
+    dialect::{
+        Names, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
+        passing::{self, Finish, ResponseFacts},
+    },
+    framing::edit::Edit,
+    routing::fallback::Cause,
+};
+
+pub use super::wire::read_error;
+
+/// An answer, for the client.
+#[derive(Debug)]
+pub struct Answered {
+    /// What it says of itself.
+    pub facts: ResponseFacts,
+    /// Its cost.
+    pub cost: Option<CostBreakdown>,
+    /// The provider's body with these edits made, or another body.
+    pub body: Result<Vec<Edit>, Vec<u8>>,
+}
+
+/// Reads a body that came with status 200. `asked`: the client's request, as far as answers depend on it.
+pub fn read_answer(
+    from: Wire,
+    to: Wire,
+    body: &[u8],
+    finish: &Finish,
+    asked: Value,
+) -> Result<Answered, (Cause, ProviderError)> {
+    if from == to {
+        let passing::Answer { facts, cost, edits } = match from {
+            Wire::OpenaiCompletions => openai_completions::passing::read_answer(body, finish),
+            Wire::OpenaiResponses => openai_responses::passing::read_answer(body, finish),
+            Wire::AnthropicMessages => anthropic_messages::passing::read_answer(body, finish),
+            Wire::Gemini => gemini::passing::read_answer(body, finish),
+            // No client speaks the formats that are for providers alone.
+            Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
+                openai_chat::read_answer(body, finish)
+            }
+        }?;
+        return Ok(Answered { facts, cost, body: Ok(edits) });
+    }
+    let malformed = || (Cause::Malformed, ProviderError::default());
+    let value = serde_json::from_slice(body).map_err(|_| malformed())?;
+    let mut answer = decode_answer(from, value).map_err(|error| match &error {
+        error if *error == ProviderError::default() => malformed(),
+        error => (Cause::ErrorInBody(error.status), error.clone()),
+    })?;
+    let usage = answer.usage.take().unwrap_or_else(|| Usage {
+        tokens: Tokens {
+            prompt: finish.estimated_prompt,
+            completion: estimate_tokens(body.len()),
+            ..Tokens::default()
+        },
+        ..Usage::default()
+    });
+    let ending = answer.choices.first().and_then(|choice| choice.finish.as_ref());
+    let facts = facts_of(
+        ResponseFacts {
+            upstream_id: answer.id.clone(),
+            finish_reason: ending.map(|finish| finish.reason.as_str().to_owned()),
+            native_finish_reason: ending.and_then(|finish| finish.native.clone()),
+            service_tier: answer.service_tier.clone(),
+            ..ResponseFacts::default()
+        },
+        &usage,
+    );
+    answer.usage = Some(usage);
+    let cost = finish.cost(&facts.usage.tokens);
+    let mut names = Names { request: Some(asked), ..finish.names(cost.as_ref()) };
+    if facts.usage.estimated {
+        names.cost.insert("is_estimated".to_owned(), true.into());
+    }
+    let written = encode_answer(to, &answer, &names);
+    Ok(Answered { facts, cost, body: Err(written.to_string().into_bytes()) })
+}
+
+/// The facts of an answer with what it used. Usage that no provider told has no native form.
+pub fn facts_of(facts: ResponseFacts, usage: &Usage) -> ResponseFacts {
+    let Usage { tokens, provider_cost, native, .. } = usage;
+    let usage = passing::Usage { tokens: *tokens, estimated: native.is_none(), provider_cost: *provider_cost };
+    ResponseFacts { usage, ..facts }
+}

@@ -1,0 +1,303 @@
+//! The call of a provider: its address, its body, and what is lost on the way.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{
+    media::{Fetched, fill, missing},
+    parse::tree,
+    spoken,
+    wire::{decode_request, encode_request},
+};
+use crate::{
+    catalog::{Dialect, Endpoint, Provider},
+    chat::{Request, Wire},
+    dialect::{
+        Target,
+        call::{Api, Call, GATEWAY_OWNED},
+        anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
+    },
+    error::{Error, Result},
+    framing::edit::{Edit, apply},
+    provider::{azure, bedrock, google},
+};
+
+/// A call of a provider, but for who makes it.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Whither.
+    pub url: String,
+    /// The format that is spoken.
+    pub wire: Wire,
+    /// What is sent.
+    pub body: Body,
+    /// Fields of the request that this format has no place for.
+    pub losses: Vec<String>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub enum Body {
+    /// The client's body with these edits made.
+    Edits(Vec<Edit>),
+    /// Another one.
+    New(Vec<u8>),
+}
+
+impl Body {
+    /// The bytes themselves.
+    pub fn bytes(&self, client: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Edits(edits) => apply(client, edits),
+            Self::New(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// What a call needs before it can be made.
+#[derive(Debug)]
+pub enum Wanted {
+    /// Nothing: here it is.
+    Call(Box<Outbound>),
+    /// What is at these addresses: the provider wants the bytes.
+    Media(Vec<String>),
+}
+
+/// Makes the call of an endpoint. `longest`: answers of at most so many tokens are to be asked for;
+/// `fetched`: media that were fetched, by address.
+pub fn outbound(
+    call: &Call<'_>,
+    row: &Provider,
+    endpoint: &Endpoint,
+    longest: Option<u64>,
+    fetched: &BTreeMap<String, Fetched>,
+) -> Result<Wanted> {
+    let wire = spoken(call.api, row, endpoint).ok_or_else(|| Error::internal("an endpoint that cannot be asked"))?;
+    let url = address(wire, call.stream, row, endpoint)?;
+    if wire == call.api.wire() {
+        let (object, stream, row) = (&call.object, call.stream, &*effective(row, endpoint, wire));
+        let edits = match wire {
+            Wire::OpenaiCompletions => openai_completions::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::OpenaiResponses => openai_responses::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::AnthropicMessages => anthropic_messages::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::Gemini => gemini::passing::outbound_edits(object, stream, endpoint, row, longest),
+            // No client speaks the formats that are for providers alone.
+            Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
+                openai_chat::outbound_edits(call, endpoint, row, longest)
+            }
+        }?;
+        return Ok(Wanted::Call(Box::new(Outbound { url, wire, body: Body::Edits(edits), losses: Vec::new() })));
+    }
+    let quirks = quirks(row, endpoint, wire);
+    let target = Target {
+        model: &endpoint.upstream_model,
+        quirks: &quirks,
+        longest: longest.filter(|longest| call.max_tokens.is_none_or(|asked| asked > *longest)),
+        model_longest: endpoint.max_completion_tokens,
+    };
+    let mut request = canonical(call, wire)?;
+    let missing = missing(&request, wire, &target, fetched)?;
+    if !missing.is_empty() {
+        return Ok(Wanted::Media(missing));
+    }
+    fill(&mut request, wire, &target, fetched)?;
+    let encoded = encode_request(wire, &request, &target)?;
+    let losses = encoded.losses.list().iter().map(|loss| loss.field.clone()).collect();
+    let body = Body::New(encoded.body.to_string().into_bytes());
+    Ok(Wanted::Call(Box::new(Outbound { url, wire, body, losses })))
+}
+
+/// The client's request as the canonical one, without what the gateway keeps to itself.
+fn canonical(call: &Call<'_>, wire: Wire) -> Result<Request> {
+    let mut body = tree(call)?;
+    if let serde_json::Value::Object(members) = &mut body {
+        members.retain(|key, _| !GATEWAY_OWNED.contains(&key.as_str()));
+    }
+    let mut request = decode_request(call.api.wire(), body)?;
+    request.stream = call.stream;
+    if call.api == Api::Responses && wire != Wire::OpenaiResponses {
+        openai_responses::needs_state(&request)?;
+    }
+    Ok(request)
+}
+
+/// The row with all quirks that hold for the endpoint.
+fn effective<'r>(row: &'r Provider, endpoint: &Endpoint, wire: Wire) -> Cow<'r, Provider> {
+    let is_its_own = endpoint.quirks.is_empty() && row.dialect != Dialect::Vertex;
+    if is_its_own {
+        return Cow::Borrowed(row);
+    }
+    Cow::Owned(Provider { quirks: quirks(row, endpoint, wire), ..row.clone() })
+}
+
+/// The row's quirks and the endpoint's, and what its dialect and the format together mean.
+pub fn quirks(row: &Provider, endpoint: &Endpoint, wire: Wire) -> Vec<String> {
+    let mut quirks = row.quirks.clone();
+    quirks.extend(endpoint.quirks.iter().cloned());
+    if row.dialect == Dialect::Vertex && wire == Wire::AnthropicMessages && !quirks.iter().any(|known| known == "vertex") {
+        quirks.push("vertex".to_owned());
+    }
+    quirks
+}
+
+/// Where a call goes.
+fn address(wire: Wire, stream: bool, row: &Provider, endpoint: &Endpoint) -> Result<String> {
+    let (base, model) = (row.base_url.trim_end_matches('/'), endpoint.upstream_model.as_str());
+    let verb = if stream { google::Verb::Stream } else { google::Verb::Generate };
+    Ok(match (row.dialect, wire) {
+        (Dialect::AzureOpenai, wire) => azure::url(base, row.api_version.as_deref(), model, operation(wire))?,
+        (Dialect::Vertex, wire) => {
+            let publisher = match wire {
+                Wire::AnthropicMessages => google::Publisher::Anthropic,
+                _ => google::Publisher::Google,
+            };
+            let project = row.project.as_deref().unwrap_or_default();
+            google::vertex_url(base, project, row.region.as_deref().unwrap_or("global"), publisher, model, verb)?
+        }
+        (Dialect::Bedrock, _) => {
+            let operation = if stream { bedrock::Operation::ConverseStream } else { bedrock::Operation::Converse };
+            let regional = || bedrock::base_url(row.region.as_deref().unwrap_or_default());
+            let base = if base.is_empty() { regional()? } else { base.to_owned() };
+            bedrock::url(&base, model, operation)?
+        }
+        (_, Wire::Gemini) => google::studio_url(&rooted(base, "v1beta"), model, verb)?,
+        (_, Wire::AnthropicMessages) => format!("{}/messages", rooted(base, "v1")),
+        (_, Wire::CohereChat) => format!("{}/chat", rooted(base, "v2")),
+        (_, Wire::OllamaChat) => format!("{}/chat", rooted(base.strip_suffix("/v1").unwrap_or(base), "api")),
+        (_, wire) => format!("{base}/{}", operation(wire)),
+    })
+}
+
+fn operation(wire: Wire) -> &'static str {
+    match wire {
+        Wire::OpenaiCompletions => "completions",
+        Wire::OpenaiResponses => "responses",
+        _ => "chat/completions",
+    }
+}
+
+/// An address that ends with its interface's own folder, which may be left out where there is no path.
+fn rooted(base: &str, folder: &str) -> String {
+    let host_only = base.split_once("://").is_none_or(|(_, rest)| !rest.contains('/'));
+    if host_only { format!("{base}/{folder}") } else { base.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::formats::{parse, route};
+
+    fn row(dialect: &str, base_url: &str, more: Value) -> Provider {
+        let mut row = json!({"slug": "p", "name": "P", "dialect": dialect, "base_url": base_url});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(row).unwrap()
+    }
+
+    fn made(path: &str, body: &Value, row: &Provider, model: &str) -> Outbound {
+        let endpoint = serde_json::from_value(json!({"provider": "p", "upstream_model": model})).unwrap();
+        let body = body.to_string();
+        let call = parse(route(path), body.as_bytes()).unwrap();
+        match outbound(&call, row, &endpoint, None, &BTreeMap::new()).unwrap() {
+            Wanted::Call(outbound) => *outbound,
+            Wanted::Media(media) => panic!("{media:?}"),
+        }
+    }
+
+    #[test]
+    fn every_dialect_is_called_at_its_address_in_its_format() {
+        let chat = json!({"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+        let none = json!({});
+        for (row, model, url, member) in [
+            (
+                row("openai", "https://p.example/v1", none.clone()),
+                "m",
+                "https://p.example/v1/chat/completions",
+                "messages",
+            ),
+            (
+                row("openai-responses", "https://p.example/v1/", none.clone()),
+                "m",
+                "https://p.example/v1/responses",
+                "input",
+            ),
+            (
+                row("azure-openai", "https://r.openai.azure.com", none.clone()),
+                "d",
+                "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+                "messages",
+            ),
+            (
+                row("anthropic", "https://p.example/v1", none.clone()),
+                "claude",
+                "https://p.example/v1/messages",
+                "messages",
+            ),
+            (
+                row("anthropic", "https://p.example", none.clone()),
+                "claude",
+                "https://p.example/v1/messages",
+                "messages",
+            ),
+            (
+                row("gemini", "https://p.example/v1beta", none.clone()),
+                "g",
+                "https://p.example/v1beta/models/g:streamGenerateContent?alt=sse",
+                "contents",
+            ),
+            (
+                row("vertex", "", json!({"project": "pr", "region": "us-east5"})),
+                "claude-x@1",
+                "https://us-east5-aiplatform.googleapis.com/v1/projects/pr/locations/us-east5/publishers/anthropic/models/claude-x@1:streamRawPredict",
+                "anthropic_version",
+            ),
+            (
+                row("bedrock", "", json!({"region": "us-east-1"})),
+                "amazon.nova-lite-v1:0",
+                "https://bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova-lite-v1%3A0/converse-stream",
+                "messages",
+            ),
+            (
+                row("cohere", "https://api.cohere.com/v2", none.clone()),
+                "command",
+                "https://api.cohere.com/v2/chat",
+                "messages",
+            ),
+            (
+                row("ollama", "http://127.0.0.1:11434", json!({"allow_private_network": true})),
+                "llama",
+                "http://127.0.0.1:11434/api/chat",
+                "messages",
+            ),
+        ] {
+            let made = made("/v1/chat/completions", &chat, &row, model);
+            assert_eq!(made.url, url);
+            let body: Value = serde_json::from_slice(&made.body.bytes(chat.to_string().as_bytes())).unwrap();
+            assert!(body.get(member).is_some(), "{url}: {body}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_owns_does_not_reach_another_format() {
+        let body = json!({"model": "a/b", "models": ["c/d"], "provider": {"only": ["p"]}, "session_id": "s", "tags": ["t"],
+            "messages": [{"role": "user", "content": "hi"}], "top_k": 4});
+        let row = row("openai-responses", "https://p.example/v1", json!({}));
+        let made = made("/v1/chat/completions", &body, &row, "m");
+        let Body::New(bytes) = &made.body else { panic!("{made:?}") };
+        let sent: Value = serde_json::from_slice(bytes).unwrap();
+        for member in ["models", "provider", "session_id", "tags", "top_k"] {
+            assert!(sent.get(member).is_none(), "{sent}");
+        }
+        assert_eq!((&sent["model"], made.losses.as_slice()), (&json!("m"), &["top_k".to_owned()][..]));
+    }
+
+    #[test]
+    fn state_at_a_provider_is_refused_where_there_is_none() {
+        let body = json!({"model": "a/b", "input": "hi", "previous_response_id": "resp_1"}).to_string();
+        let call = parse(route("/v1/responses"), body.as_bytes()).unwrap();
+        let endpoint = serde_json::from_value(json!({"provider": "p", "upstream_model": "m"})).unwrap();
+        let row = row("openai", "https://p.example/v1", json!({}));
+        let error = outbound(&call, &row, &endpoint, None, &BTreeMap::new()).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("previous_response_id"));
+    }
+}
