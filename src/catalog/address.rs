@@ -1,5 +1,10 @@
 //! Addresses of providers: which ones may be called, as far as a name tells.
 
+/// The outbound address policy for a row's `base_url` (see [`check_address`]).
+pub fn check_base_url(url: &str, allow_private: bool) -> Result<(), String> {
+    check_address("base_url", url, allow_private)
+}
+
 /// The outbound address policy, as far as a name tells: https for public hosts, and literal private,
 /// loopback, link-local or otherwise special addresses only where the row allows them. (On one's own
 /// box the network layer enforces the same for what names resolve to; at the edge private networks
@@ -125,8 +130,8 @@ mod tests {
             ("https:///v1", false, false),
             ("api.openai.com", false, false),
         ] {
-            assert_eq!(check_address("base_url", url, false).is_ok(), public, "{url} (public only)");
-            assert_eq!(check_address("base_url", url, true).is_ok(), private, "{url} (private allowed)");
+            assert_eq!(check_base_url(url, false).is_ok(), public, "{url} (public only)");
+            assert_eq!(check_base_url(url, true).is_ok(), private, "{url} (private allowed)");
         }
     }
 }

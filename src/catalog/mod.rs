@@ -12,9 +12,8 @@ mod pricing;
 mod provider;
 pub mod snapshot;
 
+pub use address::check_base_url;
 pub use model::{Architecture, Endpoint, Expected, Model};
 pub(crate) use pricing::is_zero;
 pub use pricing::{CostBreakdown, Pricing, Tokens};
-pub use provider::{
-    DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_base_url, check_slug,
-};
+pub use provider::{DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_slug};

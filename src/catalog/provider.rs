@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    address::{check_address, origin},
+    address::{check_address, check_base_url, origin},
     credential::SealedCredential,
 };
 use crate::error::{Error, Result};
@@ -242,7 +242,7 @@ impl Provider {
                 .map_err(|why| Error::invalid("token_url", why))?;
         }
         if !self.base_url.is_empty() {
-            check_address("base_url", &self.base_url, self.allow_private_network)
+            check_base_url(&self.base_url, self.allow_private_network)
                 .map_err(|why| Error::invalid("base_url", why))?;
         }
         match (self.dialect, self.region.as_deref()) {

@@ -12,9 +12,9 @@ use crate::{
     catalog::{Dialect, Endpoint, Provider},
     chat::{Request, Wire},
     dialect::{
-        Target,
+        Target, anthropic_messages,
         call::{Api, Call, GATEWAY_OWNED},
-        anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
+        gemini, openai_chat, openai_completions, openai_responses,
     },
     error::{Error, Result},
     framing::edit::{Edit, apply},
@@ -76,9 +76,13 @@ pub fn outbound(
     if wire == call.api.wire() {
         let (object, stream, row) = (&call.object, call.stream, &*effective(row, endpoint, wire));
         let edits = match wire {
-            Wire::OpenaiCompletions => openai_completions::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::OpenaiCompletions => {
+                openai_completions::passing::outbound_edits(object, stream, endpoint, row, longest)
+            }
             Wire::OpenaiResponses => openai_responses::passing::outbound_edits(object, stream, endpoint, row, longest),
-            Wire::AnthropicMessages => anthropic_messages::passing::outbound_edits(object, stream, endpoint, row, longest),
+            Wire::AnthropicMessages => {
+                anthropic_messages::passing::outbound_edits(object, stream, endpoint, row, longest)
+            }
             Wire::Gemini => gemini::passing::outbound_edits(object, stream, endpoint, row, longest),
             // No client speaks the formats that are for providers alone.
             Wire::OpenaiChat | Wire::BedrockConverse | Wire::CohereChat | Wire::OllamaChat => {
@@ -133,7 +137,10 @@ fn effective<'r>(row: &'r Provider, endpoint: &Endpoint, wire: Wire) -> Cow<'r, 
 pub fn quirks(row: &Provider, endpoint: &Endpoint, wire: Wire) -> Vec<String> {
     let mut quirks = row.quirks.clone();
     quirks.extend(endpoint.quirks.iter().cloned());
-    if row.dialect == Dialect::Vertex && wire == Wire::AnthropicMessages && !quirks.iter().any(|known| known == "vertex") {
+    if row.dialect == Dialect::Vertex
+        && wire == Wire::AnthropicMessages
+        && !quirks.iter().any(|known| known == "vertex")
+    {
         quirks.push("vertex".to_owned());
     }
     quirks
