@@ -17,7 +17,7 @@ import { Unable } from "./lib/settings.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const bundle = join(root, "build", "bundle");
-const MAX_GZIPPED_BYTES = 1_000_000;
+const MAX_GZIPPED_BYTES = 1_500_000;
 const SECRETS = {
   SLUICE_MANAGEMENT_KEY: newKey,
   SLUICE_MASTER_KEY: () => randomBytes(32).toString("base64"),

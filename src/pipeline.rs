@@ -1575,6 +1575,7 @@ impl Exchange {
             workspace_id: key.workspace_id.clone(),
             key_hash: key.hash.clone(),
             created_at: self.started,
+            api: self.api.name().to_owned(),
             requested_model: self.requested_model.clone(),
             model: target.map_or_else(String::new, |t| t.model.model.id.clone()),
             provider: target.map_or_else(String::new, |t| t.provider.row.slug.clone()),
@@ -1609,6 +1610,7 @@ impl Exchange {
             http_referer: self.referer.clone(),
             app_title: self.title.clone(),
             service_tier: facts.service_tier.clone(),
+            losses: self.losses.clone(),
         }
     }
 }

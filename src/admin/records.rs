@@ -198,7 +198,7 @@ fn key_hash(query: &Query, name: &str) -> Result<Option<KeyHash>> {
 }
 
 /// Members of `/generation` that are columns: first OpenRouter's, then ours.
-const COPIED: [(&str, &str); 35] = [
+const COPIED: [(&str, &str); 36] = [
     ("id", "id"),
     ("upstream_id", "upstream_id"),
     ("request_id", "id"),
@@ -234,6 +234,7 @@ const COPIED: [(&str, &str); 35] = [
     ("strategy", "strategy"),
     ("app_title", "app_title"),
     ("native_tokens_cache_write", "cache_write_tokens"),
+    ("api", "api"),
 ];
 
 /// Members of OpenRouter's that nothing here stands behind.
@@ -257,13 +258,24 @@ fn generation_row(row: &Row) -> Result<Value> {
     let truth = |name: &str| int(row, name) != 0;
     let attempts: Vec<Value> = serde_json::from_str(text(row, "attempts"))
         .map_err(|error| Error::internal(format!("attempts of a generation: {error}")))?;
+    let losses: Vec<String> = serde_json::from_str(text(row, "losses"))
+        .map_err(|error| Error::internal(format!("losses of a generation: {error}")))?;
     let cost = NanoUsd(int(row, "cost_nano")).to_json();
     let model = [text(row, "model"), text(row, "requested_model")].into_iter().find(|model| !model.is_empty());
     let mut shown = json!({
         "created_at": Millis(int(row, "created_at")).iso(),
         "model": model.unwrap_or_default(),
         "origin": text(row, "http_referer"),
-        "api_type": "completions",
+        // OpenRouter's words; `api` says it more exactly.
+        "api_type": match text(row, "api") {
+            "embeddings" | "embed_content" => "embeddings",
+            "rerank" => "rerank",
+            "images" => "image",
+            "speech" => "tts",
+            "transcriptions" => "stt",
+            _ => "completions",
+        },
+        "losses": losses,
         "data_region": "global",
         "streamed": truth("streamed"),
         "cancelled": truth("cancelled"),

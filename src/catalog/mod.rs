@@ -4,6 +4,7 @@
 //! without being parsed ([`builtin`]); what the operator adds or changes lies in the `Catalog` object
 //! and is distributed through KV, one entry a model, and wins over the built-in.
 
+mod address;
 pub mod builtin;
 pub mod credential;
 mod model;
@@ -11,9 +12,8 @@ mod pricing;
 mod provider;
 pub mod snapshot;
 
+pub use address::check_base_url;
 pub use model::{Architecture, Endpoint, Expected, Model};
 pub(crate) use pricing::is_zero;
 pub use pricing::{CostBreakdown, Pricing, Tokens};
-pub use provider::{
-    DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_base_url, check_slug,
-};
+pub use provider::{DataPolicy, Dialect, Provider, Setting, StoredProvider, Timeouts, Variables, check_slug};

@@ -44,6 +44,26 @@ pub enum Api {
 }
 
 impl Api {
+    /// A word for records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::CountMessages => "messages/count_tokens",
+            Self::Generate => "generate_content",
+            Self::CountGenerate => "count_tokens",
+            Self::Embeddings => "embeddings",
+            Self::EmbedContent => "embed_content",
+            Self::Rerank => "rerank",
+            Self::Moderations => "moderations",
+            Self::Images => "images",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcriptions",
+        }
+    }
+
     /// The format of its conversations, and of its errors. What is no conversation has the errors of chat.
     pub fn wire(self) -> Wire {
         match self {

@@ -54,6 +54,9 @@ pub struct UsageEvent {
     pub key_hash: KeyHash,
     /// When the request came.
     pub created_at: Millis,
+    /// By which route it came ([`crate::dialect::call::Api::name`]); empty in older events: chat.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub api: String,
     /// The model as the client named it.
     pub requested_model: String,
     /// The model that served (or was tried last).
@@ -139,6 +142,9 @@ pub struct UsageEvent {
     /// The provider's service tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// Fields of the request for which the provider's format has no place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<String>,
 }
 
 #[cfg(test)]

@@ -250,7 +250,8 @@ pub(crate) mod tests {
     };
     use serde_json::{Value, json};
 
-    pub(crate) const SCHEMA: &str = include_str!("../../schema/sql/0001_usage.sql");
+    pub(crate) const SCHEMA: &str =
+        concat!(include_str!("../../schema/sql/0001_usage.sql"), include_str!("../../schema/sql/0002_formats.sql"));
 
     pub(crate) fn event(id: &str, change: Value) -> Value {
         let mut event = json!({
