@@ -10,7 +10,10 @@ import { noteTrap, ready } from "./entry/instance.mjs";
 export { Account, Catalog } from "./entry/objects.mjs";
 
 const INFERENCE = new Set(
-  ["chat/completions", "completions", "responses", "messages", "messages/count_tokens"].flatMap((path) => [`/v1/${path}`, `/api/v1/${path}`]),
+  [
+    "chat/completions", "completions", "responses", "messages", "messages/count_tokens", "embeddings", "rerank", "moderations",
+    "images/generations", "audio/speech", "audio/transcriptions",
+  ].flatMap((path) => [`/v1/${path}`, `/api/v1/${path}`]),
 );
 // Gemini's: the model and what is asked of it stand in the path.
 const GEMINI = /^\/v1(?:alpha|beta)?\/models\/[^?]+:[A-Za-z]+$/;

@@ -41,6 +41,7 @@ pub mod pipeline;
 pub mod ports;
 pub mod provider;
 pub mod routing;
+pub mod task;
 pub mod time;
 
 #[cfg(all(target_arch = "wasm32", feature = "shell"))]

@@ -30,11 +30,11 @@ use crate::{
     chat::{ProviderError, Wire},
     dialect::{
         Target as Addressee,
-        call::{Api, Call},
+        call::Api,
         passing::{Finish, ResponseFacts, StreamEnd},
     },
     error::{Error, ErrorKind, Result},
-    formats::{self, Body, Fetched, Outbound, Relay, Wanted as Needed},
+    formats::{self, Body, Call, Fetched, Outbound, Relay, Wanted as Needed, What},
     framing::edit::{Edit, apply},
     idempotency::{self, Claim, Claimed, Finished, Kept, MAX_ANSWER, Wanted},
     ids::{GenerationId, Rng},
@@ -51,6 +51,7 @@ use crate::{
         plan::{Offer, Wants, plan},
         slug::{Slug, VARIANTS},
     },
+    task::{self, count},
     time::Millis,
 };
 
@@ -64,6 +65,8 @@ pub struct Head<'h> {
     pub path: &'h str,
     /// `anthropic-beta`
     pub anthropic_beta: &'h str,
+    /// `Content-Type`
+    pub content_type: &'h str,
     /// `Authorization`
     pub authorization: &'h str,
     /// `x-api-key`
@@ -125,6 +128,17 @@ pub enum Gathering {
     Token(String, TokenRequest),
 }
 
+/// What of a provider's whole answer its client gets as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsItComes {
+    /// Nothing: it is read, and is JSON.
+    No,
+    /// Its media type.
+    Named,
+    /// All of it: it is not read, and [`Gateway::answered`] is told of an empty body.
+    Unread,
+}
+
 /// A call to a provider.
 #[derive(Debug)]
 pub struct Fetch {
@@ -148,6 +162,8 @@ pub struct Fetch {
     pub stream_type: &'static str,
     /// The client's streams have no comments: an empty line keeps them open.
     pub quiet: bool,
+    /// What of the provider's answer the client gets as it comes.
+    pub as_it_comes: AsItComes,
     /// The generation.
     pub id: GenerationId,
     /// A silent stream gets a comment so often, in milliseconds: that shows whether the client is there.
@@ -200,10 +216,14 @@ struct Exchange {
     id: GenerationId,
     /// What is called.
     api: Api,
-    /// A stream is to come as one array of JSON.
-    array: bool,
-    /// What answers repeat of the client's request, or depend on; from the first translation on.
-    asked: serde_json::Value,
+    /// The path with its query.
+    path: String,
+    /// The media type of the client's body.
+    content_type: String,
+    /// What of a request has to be known when its answer comes, where it is no conversation.
+    single: Option<Single>,
+    /// What answers repeat of the client's request, or depend on; nothing where its bytes are passed on.
+    asked: Option<serde_json::Value>,
     /// The format of the current attempt.
     wire: Wire,
     /// Fields of the request that were not carried there.
@@ -241,6 +261,15 @@ struct Exchange {
     user_agent: Option<String>,
     referer: Option<String>,
     title: Option<String>,
+}
+
+/// What of a request that is no conversation has to be known when its answer comes.
+#[derive(Debug)]
+enum Single {
+    /// A task's wishes.
+    Task(Box<task::Wanted>),
+    /// Whose count it is.
+    Count(count::Client),
 }
 
 /// A claim of a request that was not sent on yet.
@@ -388,8 +417,8 @@ impl Gateway {
     fn try_begin(&mut self, head: &Head<'_>, body: &[u8], ticket: u32, now: Millis) -> Result<Effect> {
         self.renew(now);
         let hash = presented_key(head)?.hash();
-        let call = formats::parse(formats::route(head.path), body);
-        let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models.clone());
+        let call = formats::parse(formats::route(head.path), head.content_type, body);
+        let slugs = call.as_ref().map_or_else(|_| Vec::new(), |call| call.models().to_vec());
 
         let mut asks = Vec::new();
         let record = self.record_of(&hash, now, &mut asks)?;
@@ -406,9 +435,9 @@ impl Gateway {
             Ok(ticket) => ticket,
             Err(effect) => return Ok(effect),
         };
-        let session = call.session_id.as_deref().or(Some(head.session_id));
+        let session = call.session_id().or(Some(head.session_id));
         let tracks = |kind| self.known.holder.tracks(kind);
-        let accounts = admission::charged(&principal, call.user.as_deref(), session, &call.tags, tracks)?;
+        let accounts = admission::charged(&principal, call.user(), session, call.tags(), tracks)?;
         let meters = match self.meters_of(&principal, &accounts, now)? {
             Ok(meters) => meters,
             Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
@@ -491,11 +520,11 @@ impl Gateway {
             }
             let wants = Wants {
                 principal,
-                preferences: &call.preferences,
-                can_serve: &|row, endpoint| formats::spoken(call.api, row, endpoint).is_some(),
+                preferences: call.preferences(),
+                can_serve: &|row| formats::serves(call.api, row),
                 variant_sort: slug.sort,
                 parameters: &parameters,
-                max_tokens: call.max_tokens,
+                max_tokens: call.max_tokens(),
             };
             let offers = |slug: &str| providers.get(slug).map(|p| Offer { row: &p.row, ready: p.is_ready() });
             let made = plan(&wants, &known.model, offers, &self.health, now, &mut self.rng);
@@ -637,8 +666,8 @@ impl Gateway {
         let holder = &mut self.known.holder;
         let in_dollars = |id: &MeterId| holder.view(*id).is_some_and(|view| view.unit == Unit::Usd && view.hard);
         let allowed = principal.key().allow_unpriced || holder.policy().allow_unpriced;
-        if !allowed && meters.iter().any(in_dollars) {
-            let names = || call.models.clone();
+        if !allowed && !call.is_free() && meters.iter().any(in_dollars) {
+            let names = || call.models().to_vec();
             targets.retain(|target| target.endpoint().is_some_and(|endpoint| endpoint.pricing.is_some()));
             if targets.is_empty() {
                 return Err(admission::unpriced(&names()));
@@ -651,8 +680,9 @@ impl Gateway {
         let needs = |targets: &[Target]| {
             let endpoints = || targets.iter().filter_map(|t| Some((&t.model.model, t.endpoint()?)));
             let bounds = admission::bounds(&self.calibration, call, endpoints());
-            let prices: Vec<_> = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).collect();
-            (admission::range(&prices, &policy, bounds, call.choices), bounds, prices)
+            let prices = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).filter(|_| !call.is_free());
+            let prices: Vec<_> = prices.collect();
+            (admission::range(&prices, &policy, bounds, call.choices()), bounds, prices)
         };
         let (mut range, mut bounds, mut prices) = needs(targets);
         if range.floor.usd > left {
@@ -667,7 +697,7 @@ impl Gateway {
         let unreachable = self.known.unreachable(org, now).map(str::to_owned);
         let holder = &mut self.known.holder;
         match holder.reserve(&mut ticket, meters, &models, range, unreachable.is_some(), now) {
-            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, policy, call.choices))),
+            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, policy, call.choices()))),
             Reserve::Refused(view) => match unreachable {
                 Some(why) => Err(Error::store("account", why)),
                 None => Err(admission::refused(&view, range, now)),
@@ -706,31 +736,37 @@ impl Gateway {
         };
         // Natively nothing can be written into a silence, which is what shows that the client has gone:
         // who holds a place that others wait for is relayed.
-        let native = call.stream && native && !admitted.reservation.has_slot();
+        let native = call.stream() && native && !admitted.reservation.has_slot();
         let exchange = Exchange {
             id: GenerationId::new(now, &mut self.rng),
             api: call.api,
-            array: formats::route(head.path).array,
-            asked: serde_json::Value::Null,
+            path: head.path.to_owned(),
+            content_type: head.content_type.to_owned(),
+            single: match &call.what {
+                What::Conversation(_) => None,
+                What::Task(call) => Some(Single::Task(Box::new(call.wanted()))),
+                What::Count(call) => Some(Single::Count(call.client)),
+            },
+            asked: None,
             wire: call.api.wire(),
             losses: Vec::new(),
             fetched: BTreeMap::new(),
             tokenless: None,
             anthropic_beta: head.anthropic_beta.to_owned(),
             principal: principal.clone(),
-            requested_model: call.models.first().cloned().unwrap_or_default(),
+            requested_model: call.models().first().cloned().unwrap_or_default(),
             targets,
             current: 0,
             attempts: Vec::new(),
             retry_after_s: None,
-            stream: call.stream,
+            stream: call.stream(),
             native,
             wants_metadata: head.metadata.eq_ignore_ascii_case("enabled"),
             numeric_code: wants_numeric_code(head.user_agent),
             told: false,
-            estimated_prompt: call.weight.tokens(),
+            estimated_prompt: call.weight().tokens(),
             policy: Rc::clone(self.known.holder.policy()),
-            weight: call.weight,
+            weight: call.weight(),
             admitted,
             accounts,
             claim: None,
@@ -738,8 +774,8 @@ impl Gateway {
             started: now,
             attempt_started: now,
             relay: None,
-            user: call.user.as_deref().and_then(given),
-            session_id: call.session_id.as_deref().and_then(given).or_else(|| given(head.session_id)),
+            user: call.user().and_then(given),
+            session_id: call.session_id().and_then(given).or_else(|| given(head.session_id)),
             user_agent: given(head.user_agent),
             referer: given(head.referer),
             title: given(head.title),
@@ -751,13 +787,17 @@ impl Gateway {
 
     // Step 5: dispatch.
 
-    /// The next attempt of a request whose last one failed, or what was gathered for it; `path` and `body` as
-    /// they were.
-    pub fn attempt(&mut self, exchange: u32, path: &str, body: &[u8], now: Millis) -> Effect {
-        match formats::parse(formats::route(path), body).and_then(|call| self.dispatch(exchange, &call, now)) {
-            Ok(effect) => effect,
-            Err(error) => self.give_up(exchange, &error, now),
+    /// The next attempt of a request whose last one failed, or the same with what was gathered for it; `body`
+    /// as it was.
+    pub fn attempt(&mut self, number: u32, body: &[u8], now: Millis) -> Effect {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return gone() };
+        let (path, content_type) = (std::mem::take(&mut exchange.path), std::mem::take(&mut exchange.content_type));
+        let call = formats::parse(formats::route(&path), &content_type, body);
+        let effect = call.and_then(|call| self.dispatch(number, &call, now));
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            (exchange.path, exchange.content_type) = (path, content_type);
         }
+        effect.unwrap_or_else(|error| self.give_up(number, &error, now))
     }
 
     /// What is at an address that a client names; or why it could not be had.
@@ -800,12 +840,13 @@ impl Gateway {
             let Some(endpoint) = target.endpoint() else {
                 return Err(Error::internal("dispatch to an endpoint that is not there"));
             };
-            let longest = exchange.admitted.clamp();
-            match formats::outbound(call, &target.provider.row, endpoint, longest, &exchange.fetched) {
+            let (row, longest) = (&target.provider.row, exchange.admitted.clamp());
+            match formats::outbound(call, row, endpoint, longest, exchange.array(call), &exchange.fetched) {
                 Ok(Needed::Call(outbound)) => return self.send(number, call, &target, *outbound, now),
                 Ok(Needed::Media(urls)) => {
                     return Ok(Effect::Gather(number, urls.into_iter().map(Gathering::Medium).collect()));
                 }
+                Ok(Needed::Nothing(answer)) => return Ok(self.answer_here(number, &answer, now)),
                 // Another format may have a place for what this one cannot carry.
                 Err(error) => {
                     refused.get_or_insert((error, exchange.current));
@@ -820,6 +861,15 @@ impl Gateway {
         Ok(self.give_up(number, &error, now))
     }
 
+    /// An answer for which nobody has to be asked.
+    fn answer_here(&mut self, number: u32, answer: &[u8], now: Millis) -> Effect {
+        let Some(exchange) = self.exchanges.get(&number) else { return gone() };
+        let headers =
+            [("x-generation-id", exchange.id.to_string())].into_iter().chain(self.answer_headers(number)).collect();
+        self.settle(number, Outcome::Ok, 200, None, ResponseFacts::default(), Some(CostBreakdown::default()), now);
+        Effect::Reply(Reply { status: 200, headers, body: String::from_utf8_lossy(answer).into_owned(), log: None })
+    }
+
     fn send(
         &mut self,
         number: u32,
@@ -831,7 +881,7 @@ impl Gateway {
         let exchange =
             self.exchanges.get_mut(&number).ok_or_else(|| Error::internal("dispatch of an unknown exchange"))?;
         let KnownProvider { row, access } = &*target.provider;
-        let Outbound { url, wire, body, losses } = outbound;
+        let Outbound { url, wire, content_type, body, losses } = outbound;
         exchange.attempt_started = now;
         exchange.wire = wire;
         exchange.losses = losses;
@@ -852,7 +902,12 @@ impl Gateway {
                 return Ok(Effect::Gather(number, vec![Gathering::Token(row.slug.clone(), request)]));
             }
         };
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let content_type = match (content_type.is_empty(), exchange.content_type.is_empty()) {
+            (true, false) => exchange.content_type.clone(),
+            (true, true) => "application/json".to_owned(),
+            (false, _) => content_type,
+        };
+        let mut headers = vec![("content-type".to_owned(), content_type)];
         headers.extend(row.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         headers.extend(
             own.into_iter().filter(|(name, _)| !row.headers.keys().any(|known| known.eq_ignore_ascii_case(name))),
@@ -860,11 +915,14 @@ impl Gateway {
         if wire == Wire::AnthropicMessages && !exchange.anthropic_beta.is_empty() && row.dialect == Dialect::Anthropic {
             headers.push(("anthropic-beta".to_owned(), exchange.anthropic_beta.clone()));
         }
-        let same = wire == exchange.api.wire();
-        let native = exchange.native && same;
-        if !same {
-            exchange.asked = formats::asked(call, exchange.array);
-        }
+        let array = exchange.array(call);
+        exchange.asked = match &call.what {
+            What::Conversation(call) if !formats::passes(exchange.api, wire, array) => {
+                Some(formats::asked(call, array))
+            }
+            _ => None,
+        };
+        let native = exchange.native && exchange.asked.is_none();
         exchange.relay = exchange.stream.then(|| exchange.new_relay(native));
         let [total, first, idle] = TIMEOUTS_MS;
         Ok(Effect::Fetch(Fetch {
@@ -882,6 +940,11 @@ impl Gateway {
             body,
             stream_type: formats::stream_type(wire),
             quiet: exchange.api.wire() == Wire::Gemini,
+            as_it_comes: match exchange.api {
+                Api::Speech => AsItComes::Unread,
+                Api::Transcriptions => AsItComes::Named,
+                _ => AsItComes::No,
+            },
             id: exchange.id.clone(),
             keepalive_ms: if exchange.admitted.reservation.has_slot() { SLOT_KEEPALIVE_MS } else { KEEPALIVE_MS },
             answer_headers: self.answer_headers(number),
@@ -918,8 +981,7 @@ impl Gateway {
             let cause = if error.message.is_some() { Cause::ErrorInBody(error.status) } else { Cause::Malformed };
             return self.failed_with(number, cause, &error, retry_after_s, now);
         }
-        let (finish, asked) = (exchange.finish_after(Some(200), now), exchange.asked.clone());
-        match formats::read_answer(wire, exchange.api.wire(), body, &finish, asked) {
+        match exchange.read_answer(body, now) {
             Err((cause, error)) => self.failed_with(number, cause, &error, retry_after_s, now),
             Ok(answer) => {
                 if let Some(claim) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.claim.as_mut()) {
@@ -1345,16 +1407,35 @@ impl Exchange {
         self.targets.get(self.current)
     }
 
+    /// Whether the client wants its stream as one array of JSON.
+    fn array(&self, call: &Call<'_>) -> bool {
+        call.stream() && call.api == Api::Generate && formats::route(&self.path).array
+    }
+
+    /// Reads a body that came with status 200.
+    fn read_answer(&self, body: &[u8], now: Millis) -> std::result::Result<formats::Answered, (Cause, ProviderError)> {
+        let finish = self.finish_after(Some(200), now);
+        let target = self.target().and_then(|target| Some((&target.provider.row, target.endpoint()?)));
+        match (&self.single, target) {
+            (Some(Single::Count(client)), Some((row, _))) => {
+                let (_, answer) = client.read_answer(row.dialect, body)?;
+                let (facts, cost) = (ResponseFacts::default(), Some(CostBreakdown::default()));
+                Ok(formats::Answered { facts, cost, body: Err(answer.to_string().into_bytes()) })
+            }
+            (Some(Single::Task(wanted)), Some((row, endpoint))) => {
+                let quirks = formats::quirks(row, endpoint, self.wire);
+                formats::read_single(wanted.read_answer(row.dialect, &addressee(endpoint, &quirks), body, &finish))
+            }
+            _ => formats::read_answer(self.wire, self.api.wire(), body, &finish, self.asked.as_ref()),
+        }
+    }
+
     /// The relay of the current attempt's stream.
     fn new_relay(&self, native: bool) -> Relay {
         let target = self.target().and_then(|target| Some((&target.provider.row, target.endpoint()?)));
         let quirks = target.map(|(row, endpoint)| formats::quirks(row, endpoint, self.wire)).unwrap_or_default();
-        let addressee = Addressee {
-            model: target.map_or("", |(_, endpoint)| &endpoint.upstream_model),
-            quirks: &quirks,
-            longest: None,
-            model_longest: None,
-        };
+        let empty = Addressee { model: "", quirks: &quirks, longest: None, model_longest: None };
+        let addressee = target.map_or(empty, |(_, endpoint)| addressee(endpoint, &quirks));
         Relay::new(self.wire, self.api.wire(), &addressee, self.finish(), native, self.asked.clone())
     }
 
@@ -1581,6 +1662,11 @@ fn replayed(kept: &Kept, answer: &[u8]) -> Reply {
 fn presented_key(head: &Head<'_>) -> Result<VirtualKey> {
     let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
     presented([given(head.authorization), given(head.api_key), given(head.goog_api_key)])
+}
+
+/// An endpoint as formats know it.
+fn addressee<'e>(endpoint: &'e Endpoint, quirks: &'e [String]) -> Addressee<'e> {
+    Addressee { model: &endpoint.upstream_model, quirks, longest: None, model_longest: endpoint.max_completion_tokens }
 }
 
 /// Names in a header: those that fit into it.

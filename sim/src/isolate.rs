@@ -806,7 +806,7 @@ impl World {
         let effect = match effect {
             Effect::Again(exchange) => {
                 self.cover("provider", "falls back");
-                self.isolates[n].gateway.attempt(exchange, "", body.as_bytes(), now)
+                self.isolates[n].gateway.attempt(exchange, body.as_bytes(), now)
             }
             other => other,
         };

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::catalog::Tokens;
+
 /// Tokens of chat templates and the like, which no byte of the request shows.
 const OVERHEAD: f64 = 16.0;
 const FIRST_PER_BYTE: f64 = 0.5;
@@ -59,6 +61,8 @@ pub struct Bounds {
     pub most: u64,
     /// Neither is known: the provider has to be told.
     pub open: bool,
+    /// What is not billed in tokens.
+    pub units: Tokens,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +109,7 @@ impl Calibration {
             likely: likely.min(longest).saturating_mul(choices),
             most: longest.saturating_mul(choices),
             open: asked.is_none() && limit.is_none(),
+            units: Tokens::default(),
         }
     }
 
@@ -154,10 +159,19 @@ mod tests {
     fn bounds_are_safe_at_first_and_follow_the_upper_end_of_what_was_used() {
         let mut calibration = Calibration::default();
         let bounds = |c: &Calibration, asked| c.bounds("m", WORDS, asked, Some(8_192), 1);
-        assert_eq!(bounds(&calibration, Some(100)), Bounds { prompt: 516, likely: 100, most: 100, open: false });
-        assert_eq!(bounds(&calibration, None), Bounds { prompt: 516, likely: 4_096, most: 8_192, open: false });
+        assert_eq!(
+            bounds(&calibration, Some(100)),
+            Bounds { prompt: 516, likely: 100, most: 100, open: false, ..Bounds::default() }
+        );
+        assert_eq!(
+            bounds(&calibration, None),
+            Bounds { prompt: 516, likely: 4_096, most: 8_192, open: false, ..Bounds::default() }
+        );
         calibration.learn("m", WORDS, 300, 200);
-        assert_eq!(bounds(&calibration, None), Bounds { prompt: 346, likely: 364, most: 8_192, open: false });
+        assert_eq!(
+            bounds(&calibration, None),
+            Bounds { prompt: 346, likely: 364, most: 8_192, open: false, ..Bounds::default() }
+        );
         assert_eq!(bounds(&calibration, Some(100)).likely, 100);
         // A long answer counts at once, many short ones slowly.
         calibration.learn("m", WORDS, 300, 2_000);

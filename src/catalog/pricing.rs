@@ -247,6 +247,12 @@ impl Pricing {
         short.times(all - for_an_hour) + long.times(for_an_hour)
     }
 
+    /// What is not billed in tokens costs: pictures made, characters spoken, seconds written down.
+    pub fn of_units(&self, units: &Tokens) -> NanoUsd {
+        let none = Tokens { prompt: 0, completion: 0, ..Tokens::default() };
+        NanoUsd(self.cost(units).total.0 - self.cost(&none).total.0)
+    }
+
     /// The most that a request of so many tokens can cost: every token at the dearest price that it
     /// might be billed at.
     pub fn most(&self, prompt: u64, completion: u64) -> NanoUsd {

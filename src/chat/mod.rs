@@ -8,6 +8,7 @@
 //! Nothing here is on the path of requests whose client and provider speak the same format: their bytes
 //! are passed on.
 
+mod embedding;
 mod error;
 mod event;
 mod loss;
@@ -15,6 +16,7 @@ mod part;
 mod request;
 mod response;
 
+pub use embedding::{EmbedContent, EmbedInput, EmbedRequest, Embeddings, Purpose};
 pub use error::{ProviderError, redact};
 pub use event::{Block, Collector, Delta, Event};
 pub use loss::{Loss, Losses};

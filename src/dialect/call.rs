@@ -27,23 +27,38 @@ pub enum Api {
     Generate,
     /// `POST /v1beta/models/{model}:countTokens`
     CountGenerate,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /v1beta/models/{model}:embedContent`, and `:batchEmbedContents`
+    EmbedContent,
+    /// `POST /v1/rerank`
+    Rerank,
+    /// `POST /v1/moderations`
+    Moderations,
+    /// `POST /v1/images/generations`
+    Images,
+    /// `POST /v1/audio/speech`
+    Speech,
+    /// `POST /v1/audio/transcriptions`
+    Transcriptions,
 }
 
 impl Api {
-    /// The format of its conversations.
+    /// The format of its conversations, and of its errors. What is no conversation has the errors of chat.
     pub fn wire(self) -> Wire {
         match self {
-            Self::Chat => Wire::OpenaiChat,
+            Self::Chat
+            | Self::Embeddings
+            | Self::Rerank
+            | Self::Moderations
+            | Self::Images
+            | Self::Speech
+            | Self::Transcriptions => Wire::OpenaiChat,
             Self::Completions => Wire::OpenaiCompletions,
             Self::Responses => Wire::OpenaiResponses,
             Self::Messages | Self::CountMessages => Wire::AnthropicMessages,
-            Self::Generate | Self::CountGenerate => Wire::Gemini,
+            Self::Generate | Self::CountGenerate | Self::EmbedContent => Wire::Gemini,
         }
-    }
-
-    /// Whether nothing is answered but a number of tokens, and nothing charged.
-    pub fn only_counts(self) -> bool {
-        matches!(self, Self::CountMessages | Self::CountGenerate)
     }
 }
 

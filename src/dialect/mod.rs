@@ -17,17 +17,25 @@
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+pub mod bedrock_titan;
 pub mod call;
 pub mod cohere_chat;
-mod fields;
+pub(crate) mod fields;
 pub mod gemini;
 pub mod ollama_chat;
 pub mod openai_chat;
 mod openai_common;
 pub mod openai_completions;
+pub mod openai_embeddings;
+pub mod openai_images;
+pub mod openai_moderations;
 pub mod openai_responses;
+pub mod openai_speech;
+pub mod openai_transcriptions;
 pub mod passing;
+pub mod rerank;
 pub mod shape;
+pub mod single;
 #[cfg(test)]
 pub mod testing;
 

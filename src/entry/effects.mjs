@@ -2,7 +2,9 @@
 // src/shell/exports.rs.
 import * as wasm from "../../build/bindgen/sluice.js";
 
-const MAX_BODY = 8 * 1024 * 1024;
+export const MAX_BODY = 8 * 1024 * 1024;
+// Of a recording that is to be written down: providers take 25 MB.
+export const MAX_SOUND = 26 * 1024 * 1024;
 const MAX_ANSWER = 64 * 1024 * 1024;
 const utf8 = new TextEncoder();
 // What keeps a client's stream open.
@@ -11,18 +13,18 @@ const LINE = utf8.encode("\n");
 
 // The whole body, or null when it is too large. What is too large is read to its end all the same, up
 // to a limit: a client that is still sending does not read the answer.
-export async function readBody(request) {
+export async function readBody(request, most) {
   const declared = Number(request.headers.get("content-length") ?? -1);
-  if (declared >= 0 && declared <= MAX_BODY) return new Uint8Array(await request.arrayBuffer());
+  if (declared >= 0 && declared <= most) return new Uint8Array(await request.arrayBuffer());
   if (request.body === null) return new Uint8Array(0);
   const parts = [];
   let size = 0;
   for await (const part of request.body) {
     size += part.length;
-    if (size <= MAX_BODY) parts.push(part);
+    if (size <= most) parts.push(part);
     else if (size > MAX_ANSWER) return null;
   }
-  return size > MAX_BODY ? null : concat(parts, size);
+  return size > most ? null : concat(parts, size);
 }
 
 // F  exchange url flags total,first,idle,keepalive id stream-type  k header*k  n header*n  m start,end,length*m  texts
@@ -38,6 +40,7 @@ export function parseFetch(effect) {
     headers: parseHeaders(lines, own + 1, edits, {}),
     body: flags.includes("b") ? wasm.take_body() : null,
     private: flags.includes("p"), stream: flags.includes("s"), native: flags.includes("n"), comment: flags.includes("q") ? LINE : COMMENT,
+    typed: flags.includes("t"), unread: flags.includes("u"),
   };
 }
 

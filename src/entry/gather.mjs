@@ -9,13 +9,13 @@ const MOST_REDIRECTS = 3;
 const MOST_TOKEN_BYTES = 64 * 1024;
 const EMPTY = new Uint8Array(0);
 
-// Gathers and tries on until there is a call to make or an answer. `asked`: the client's path and body.
-export async function resolve(effect, asked, env) {
+// Gathers and tries on until there is a call to make or an answer. `body`: the client's.
+export async function resolve(effect, body, env) {
   while (effect[0] === "N" || effect[0] === "G") {
     const [, number, ...asks] = effect.split("\n");
     const exchange = Number(number);
     await Promise.all(asks.map((ask) => gather(exchange, ask.split("\t"), env)));
-    effect = wasm.attempt(exchange, asked.path, asked.body, Date.now());
+    effect = wasm.attempt(exchange, body, Date.now());
   }
   return effect;
 }

@@ -66,7 +66,7 @@ async function open(call, asked, env, waiting) {
     } finally {
       clearTimeout(timer);
     }
-    effect = await resolve(effect, asked, env);
+    effect = await resolve(effect, asked.body, env);
     if (effect[0] !== "F") return { effect };
     call = parseFetch(effect);
   }

@@ -10,6 +10,7 @@ use crate::{
     dialect::{
         Names, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
         passing::{self, Finish, ResponseFacts},
+        single::{self, Given},
     },
     framing::edit::Edit,
     routing::fallback::Cause,
@@ -28,15 +29,16 @@ pub struct Answered {
     pub body: Result<Vec<Edit>, Vec<u8>>,
 }
 
-/// Reads a body that came with status 200. `asked`: the client's request, as far as answers depend on it.
+/// Reads a body that came with status 200. `asked`: the client's request, as far as
+/// answers depend on it, where its answer is translated.
 pub fn read_answer(
     from: Wire,
     to: Wire,
     body: &[u8],
     finish: &Finish,
-    asked: Value,
+    asked: Option<&Value>,
 ) -> Result<Answered, (Cause, ProviderError)> {
-    if from == to {
+    let Some(asked) = asked else {
         let passing::Answer { facts, cost, edits } = match from {
             Wire::OpenaiCompletions => openai_completions::passing::read_answer(body, finish),
             Wire::OpenaiResponses => openai_responses::passing::read_answer(body, finish),
@@ -48,7 +50,7 @@ pub fn read_answer(
             }
         }?;
         return Ok(Answered { facts, cost, body: Ok(edits) });
-    }
+    };
     let malformed = || (Cause::Malformed, ProviderError::default());
     let value = serde_json::from_slice(body).map_err(|_| malformed())?;
     let mut answer = decode_answer(from, value).map_err(|error| match &error {
@@ -76,7 +78,7 @@ pub fn read_answer(
     );
     answer.usage = Some(usage);
     let cost = finish.cost(&facts.usage.tokens);
-    let mut names = Names { request: Some(asked), ..finish.names(cost.as_ref()) };
+    let mut names = Names { request: Some(asked.clone()), ..finish.names(cost.as_ref()) };
     if facts.usage.estimated {
         names.cost.insert("is_estimated".to_owned(), true.into());
     }
@@ -89,4 +91,14 @@ pub fn facts_of(facts: ResponseFacts, usage: &Usage) -> ResponseFacts {
     let Usage { tokens, provider_cost, native, .. } = usage;
     let usage = passing::Usage { tokens: *tokens, estimated: native.is_none(), provider_cost: *provider_cost };
     ResponseFacts { usage, ..facts }
+}
+
+/// The same of what is no conversation.
+pub fn read_single(read: single::Read) -> Result<Answered, (Cause, ProviderError)> {
+    let single::Answered { facts, cost, body } = read?;
+    let body = match body {
+        Given::Edits(edits) => Ok(edits),
+        Given::Json(tree) => Err(tree.to_string().into_bytes()),
+    };
+    Ok(Answered { facts, cost, body })
 }

@@ -14,6 +14,7 @@
 //! | errors in the client's format | `errors.rs` |
 
 mod answer;
+mod call;
 mod errors;
 mod media;
 mod outbound;
@@ -23,10 +24,11 @@ mod translated;
 mod weigh;
 mod wire;
 
-pub use answer::{Answered, read_answer, read_error};
+pub use answer::{Answered, read_answer, read_error, read_single};
+pub use call::{Call, What};
 pub use errors::{late_error, write_error};
 pub use media::{Fetched, MAX_MEDIUM, is_public};
-pub use outbound::{Body, Outbound, Wanted, outbound, quirks};
+pub use outbound::{Body, Outbound, Wanted, outbound, passes, quirks};
 pub use parse::{Route, asked, parse, route};
 pub use relay::Relay;
 
@@ -36,10 +38,29 @@ use crate::{
     dialect::{call::Api, gemini},
 };
 
-/// The format in which this endpoint is asked what came by this route; nothing where it cannot be.
-pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Option<Wire> {
+/// Whether an endpoint can be asked what came by this route.
+pub fn serves(api: Api, provider: &Provider) -> bool {
+    use Dialect::{AzureOpenai, Bedrock, Cohere, Gemini, Ollama, Openai, OpenaiResponses, Vertex};
+    match api {
+        Api::Embeddings | Api::EmbedContent => {
+            matches!(
+                provider.dialect,
+                Openai | OpenaiResponses | AzureOpenai | Gemini | Vertex | Cohere | Ollama | Bedrock
+            )
+        }
+        Api::Rerank => matches!(provider.dialect, Openai | OpenaiResponses | AzureOpenai | Cohere),
+        Api::Images => matches!(provider.dialect, Openai | OpenaiResponses | AzureOpenai | Gemini | Vertex),
+        Api::Moderations | Api::Speech | Api::Transcriptions => {
+            matches!(provider.dialect, Openai | OpenaiResponses | AzureOpenai)
+        }
+        _ => true,
+    }
+}
+
+/// The format in which an endpoint has conversations that came by this route.
+pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Wire {
     let also = |quirk: &str| provider.quirks.iter().chain(&endpoint.quirks).any(|known| known == quirk);
-    Some(match provider.dialect {
+    match provider.dialect {
         Dialect::Openai | Dialect::AzureOpenai if also("responses_only") => Wire::OpenaiResponses,
         Dialect::Openai | Dialect::AzureOpenai => match api {
             Api::Completions if also("completions") => Wire::OpenaiCompletions,
@@ -54,7 +75,7 @@ pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Option<Wire
         Dialect::Bedrock => Wire::BedrockConverse,
         Dialect::Cohere => Wire::CohereChat,
         Dialect::Ollama => Wire::OllamaChat,
-    })
+    }
 }
 
 /// Whether a model of Vertex AI is Anthropic's, which is spoken to in Anthropic's format.
@@ -96,7 +117,7 @@ mod tests {
             let row = json!({ "slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example", "quirks": row });
             let endpoint = json!({ "provider": "p", "upstream_model": "m", "quirks": endpoint });
             let (row, endpoint) = (serde_json::from_value(row).unwrap(), serde_json::from_value(endpoint).unwrap());
-            assert_eq!(spoken(api, &row, &endpoint), Some(expected), "{row:?} {endpoint:?} {api:?}");
+            assert_eq!(spoken(api, &row, &endpoint), expected, "{row:?} {endpoint:?} {api:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
+    call::{Call, What},
     media::{Fetched, fill, missing},
     parse::tree,
     spoken,
@@ -10,15 +11,17 @@ use super::{
 };
 use crate::{
     catalog::{Dialect, Endpoint, Provider},
-    chat::{Request, Wire},
+    chat::{Losses, Request, Wire},
     dialect::{
         Target, anthropic_messages,
-        call::{Api, Call, GATEWAY_OWNED},
+        call::{Api, Call as Conversation, GATEWAY_OWNED},
         gemini, openai_chat, openai_completions, openai_responses,
+        single::{self, Place, Sent},
     },
-    error::{Error, Result},
+    error::Result,
     framing::edit::{Edit, apply},
     provider::{azure, bedrock, google},
+    task::count,
 };
 
 /// A call of a provider, but for who makes it.
@@ -28,6 +31,8 @@ pub struct Outbound {
     pub url: String,
     /// The format that is spoken.
     pub wire: Wire,
+    /// The media type of the body; empty where it is the client's.
+    pub content_type: String,
     /// What is sent.
     pub body: Body,
     /// Fields of the request that this format has no place for.
@@ -60,21 +65,54 @@ pub enum Wanted {
     Call(Box<Outbound>),
     /// What is at these addresses: the provider wants the bytes.
     Media(Vec<String>),
+    /// No call at all: this is the answer.
+    Nothing(Vec<u8>),
 }
 
 /// Makes the call of an endpoint. `longest`: answers of at most so many tokens are to be asked for;
-/// `fetched`: media that were fetched, by address.
+/// `array`: the client wants its stream as one array of JSON; `fetched`: media that were fetched, by address.
 pub fn outbound(
     call: &Call<'_>,
     row: &Provider,
     endpoint: &Endpoint,
     longest: Option<u64>,
+    array: bool,
     fetched: &BTreeMap<String, Fetched>,
 ) -> Result<Wanted> {
-    let wire = spoken(call.api, row, endpoint).ok_or_else(|| Error::internal("an endpoint that cannot be asked"))?;
-    let url = address(wire, call.stream, row, endpoint)?;
-    if wire == call.api.wire() {
-        let (object, stream, row) = (&call.object, call.stream, &*effective(row, endpoint, wire));
+    let wire = spoken(call.api, row, endpoint);
+    let row = &*effective(row, endpoint, wire);
+    let target = |longest| Target {
+        model: &endpoint.upstream_model,
+        quirks: &row.quirks,
+        longest,
+        model_longest: endpoint.max_completion_tokens,
+    };
+    match &call.what {
+        What::Conversation(call) => conversation(call, wire, row, endpoint, longest, array, fetched),
+        What::Task(call) => {
+            let outbound = call.encode(row.dialect, &target(None))?;
+            single(outbound, wire, row, endpoint).map(|outbound| Wanted::Call(Box::new(outbound)))
+        }
+        What::Count(call) => match count::encode(&call.request, row.dialect, &target(None))? {
+            Some(outbound) => single(outbound, wire, row, endpoint).map(|outbound| Wanted::Call(Box::new(outbound))),
+            None => Ok(Wanted::Nothing(call.client.estimate(call.asked.weight).to_string().into_bytes())),
+        },
+    }
+}
+
+fn conversation(
+    call: &Conversation<'_>,
+    wire: Wire,
+    row: &Provider,
+    endpoint: &Endpoint,
+    longest: Option<u64>,
+    array: bool,
+    fetched: &BTreeMap<String, Fetched>,
+) -> Result<Wanted> {
+    let (object, stream) = (&call.object, call.stream);
+    let url = address(wire, stream, row, endpoint)?;
+    let content_type = "application/json".to_owned();
+    if passes(call.api, wire, array) {
         let edits = match wire {
             Wire::OpenaiCompletions => {
                 openai_completions::passing::outbound_edits(object, stream, endpoint, row, longest)
@@ -89,12 +127,12 @@ pub fn outbound(
                 openai_chat::outbound_edits(call, endpoint, row, longest)
             }
         }?;
-        return Ok(Wanted::Call(Box::new(Outbound { url, wire, body: Body::Edits(edits), losses: Vec::new() })));
+        let body = Body::Edits(edits);
+        return Ok(Wanted::Call(Box::new(Outbound { url, wire, content_type, body, losses: Vec::new() })));
     }
-    let quirks = quirks(row, endpoint, wire);
     let target = Target {
         model: &endpoint.upstream_model,
-        quirks: &quirks,
+        quirks: &row.quirks,
         longest: longest.filter(|longest| call.max_tokens.is_none_or(|asked| asked > *longest)),
         model_longest: endpoint.max_completion_tokens,
     };
@@ -105,13 +143,52 @@ pub fn outbound(
     }
     fill(&mut request, wire, &target, fetched)?;
     let encoded = encode_request(wire, &request, &target)?;
-    let losses = encoded.losses.list().iter().map(|loss| loss.field.clone()).collect();
+    let losses = listed(&encoded.losses);
     let body = Body::New(encoded.body.to_string().into_bytes());
-    Ok(Wanted::Call(Box::new(Outbound { url, wire, body, losses })))
+    Ok(Wanted::Call(Box::new(Outbound { url, wire, content_type, body, losses })))
+}
+
+/// Whether a conversation's bytes are passed on.
+pub fn passes(api: Api, wire: Wire, array: bool) -> bool {
+    wire == api.wire() && !array
+}
+
+/// What is no conversation.
+fn single(made: single::Outbound, wire: Wire, row: &Provider, endpoint: &Endpoint) -> Result<Outbound> {
+    let (base, model) = (row.base_url.trim_end_matches('/'), endpoint.upstream_model.as_str());
+    let url = match made.place {
+        Place::Below(path) if row.dialect == Dialect::AzureOpenai => {
+            azure::url(base, row.api_version.as_deref(), model, path.trim_start_matches('/'))?
+        }
+        Place::Below(path) => {
+            // Some interfaces' own folders stand in the base address, or in the path, or in both.
+            let base = match row.dialect {
+                Dialect::Anthropic => rooted(base, "v1"),
+                Dialect::Cohere => base.strip_suffix("/v2").unwrap_or(base).to_owned(),
+                Dialect::Ollama => ollama_root(base).to_owned(),
+                _ => base.to_owned(),
+            };
+            format!("{base}{path}")
+        }
+        Place::Google(verb) if row.dialect == Dialect::Vertex => vertex(row, google::Publisher::Google, model, verb)?,
+        Place::Google(verb) => google::studio_url(&rooted(base, "v1beta"), model, verb)?,
+        Place::Bedrock(operation) => bedrock::url(&bedrock_base(row)?, model, operation)?,
+    };
+    let json = || "application/json".to_owned();
+    let (content_type, body) = match made.body {
+        Sent::Edits(edits) => (String::new(), Body::Edits(edits)),
+        Sent::Json(tree) => (json(), Body::New(tree.to_string().into_bytes())),
+        Sent::Form { content_type, bytes } => (content_type, Body::New(bytes)),
+    };
+    Ok(Outbound { url, wire, content_type, body, losses: listed(&made.losses) })
+}
+
+fn listed(losses: &Losses) -> Vec<String> {
+    losses.list().iter().map(|loss| loss.field.clone()).collect()
 }
 
 /// The client's request as the canonical one, without what the gateway keeps to itself.
-fn canonical(call: &Call<'_>, wire: Wire) -> Result<Request> {
+fn canonical(call: &Conversation<'_>, wire: Wire) -> Result<Request> {
     let mut body = tree(call)?;
     if let serde_json::Value::Object(members) = &mut body {
         members.retain(|key, _| !GATEWAY_OWNED.contains(&key.as_str()));
@@ -152,26 +229,35 @@ fn address(wire: Wire, stream: bool, row: &Provider, endpoint: &Endpoint) -> Res
     let verb = if stream { google::Verb::Stream } else { google::Verb::Generate };
     Ok(match (row.dialect, wire) {
         (Dialect::AzureOpenai, wire) => azure::url(base, row.api_version.as_deref(), model, operation(wire))?,
-        (Dialect::Vertex, wire) => {
-            let publisher = match wire {
-                Wire::AnthropicMessages => google::Publisher::Anthropic,
-                _ => google::Publisher::Google,
-            };
-            let project = row.project.as_deref().unwrap_or_default();
-            google::vertex_url(base, project, row.region.as_deref().unwrap_or("global"), publisher, model, verb)?
-        }
+        (Dialect::Vertex, Wire::AnthropicMessages) => vertex(row, google::Publisher::Anthropic, model, verb)?,
+        (Dialect::Vertex, _) => vertex(row, google::Publisher::Google, model, verb)?,
         (Dialect::Bedrock, _) => {
             let operation = if stream { bedrock::Operation::ConverseStream } else { bedrock::Operation::Converse };
-            let regional = || bedrock::base_url(row.region.as_deref().unwrap_or_default());
-            let base = if base.is_empty() { regional()? } else { base.to_owned() };
-            bedrock::url(&base, model, operation)?
+            bedrock::url(&bedrock_base(row)?, model, operation)?
         }
         (_, Wire::Gemini) => google::studio_url(&rooted(base, "v1beta"), model, verb)?,
         (_, Wire::AnthropicMessages) => format!("{}/messages", rooted(base, "v1")),
         (_, Wire::CohereChat) => format!("{}/chat", rooted(base, "v2")),
-        (_, Wire::OllamaChat) => format!("{}/chat", rooted(base.strip_suffix("/v1").unwrap_or(base), "api")),
+        (_, Wire::OllamaChat) => format!("{}/api/chat", ollama_root(base)),
         (_, wire) => format!("{base}/{}", operation(wire)),
     })
+}
+
+fn vertex(row: &Provider, publisher: google::Publisher, model: &str, verb: google::Verb) -> Result<String> {
+    let (project, region) = (row.project.as_deref().unwrap_or_default(), row.region.as_deref().unwrap_or("global"));
+    google::vertex_url(row.base_url.trim_end_matches('/'), project, region, publisher, model, verb)
+}
+
+fn bedrock_base(row: &Provider) -> Result<String> {
+    if row.base_url.is_empty() {
+        return bedrock::base_url(row.region.as_deref().unwrap_or_default());
+    }
+    Ok(row.base_url.trim_end_matches('/').to_owned())
+}
+
+/// Where an Ollama server is, whichever of its interfaces an address names.
+fn ollama_root(base: &str) -> &str {
+    base.strip_suffix("/v1").or_else(|| base.strip_suffix("/api")).unwrap_or(base)
 }
 
 fn operation(wire: Wire) -> &'static str {
@@ -204,10 +290,10 @@ mod tests {
     fn made(path: &str, body: &Value, row: &Provider, model: &str) -> Outbound {
         let endpoint = serde_json::from_value(json!({"provider": "p", "upstream_model": model})).unwrap();
         let body = body.to_string();
-        let call = parse(route(path), body.as_bytes()).unwrap();
-        match outbound(&call, row, &endpoint, None, &BTreeMap::new()).unwrap() {
+        let call = parse(route(path), "", body.as_bytes()).unwrap();
+        match outbound(&call, row, &endpoint, None, false, &BTreeMap::new()).unwrap() {
             Wanted::Call(outbound) => *outbound,
-            Wanted::Media(media) => panic!("{media:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -301,10 +387,10 @@ mod tests {
     #[test]
     fn state_at_a_provider_is_refused_where_there_is_none() {
         let body = json!({"model": "a/b", "input": "hi", "previous_response_id": "resp_1"}).to_string();
-        let call = parse(route("/v1/responses"), body.as_bytes()).unwrap();
+        let call = parse(route("/v1/responses"), "", body.as_bytes()).unwrap();
         let endpoint = serde_json::from_value(json!({"provider": "p", "upstream_model": "m"})).unwrap();
         let row = row("openai", "https://p.example/v1", json!({}));
-        let error = outbound(&call, &row, &endpoint, None, &BTreeMap::new()).unwrap_err();
+        let error = outbound(&call, &row, &endpoint, None, false, &BTreeMap::new()).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("previous_response_id"));
     }
 }

@@ -1,14 +1,18 @@
 //! Routes and what the gateway reads of the requests that come by them.
 
-use super::weigh::weigh;
+use super::{
+    call::{Call, What},
+    weigh::weigh,
+};
 use crate::{
     dialect::{
-        call::{Api, Call, REFUSED},
+        call::{Api, Call as Conversation, REFUSED},
         openai_chat,
         shape::{Shape, check, invalid_json},
     },
     error::{Error, ErrorKind, Result},
     framing::json::{Kind, Object, Value, scan_object},
+    task::{self, count},
 };
 
 /// Where a request came in.
@@ -41,6 +45,12 @@ pub fn route(path: &str) -> Route<'_> {
         "responses" => Route::of(Api::Responses),
         "messages" => Route::of(Api::Messages),
         "messages/count_tokens" => Route::of(Api::CountMessages),
+        "embeddings" => Route::of(Api::Embeddings),
+        "rerank" => Route::of(Api::Rerank),
+        "moderations" => Route::of(Api::Moderations),
+        "images/generations" => Route::of(Api::Images),
+        "audio/speech" => Route::of(Api::Speech),
+        "audio/transcriptions" => Route::of(Api::Transcriptions),
         _ => generate(rest, query).unwrap_or(Route::of(Api::Chat)),
     }
 }
@@ -52,6 +62,7 @@ fn generate<'p>(rest: &'p str, query: &str) -> Option<Route<'p>> {
         "generateContent" => (Api::Generate, false),
         "streamGenerateContent" => (Api::Generate, true),
         "countTokens" => (Api::CountGenerate, false),
+        "embedContent" | "batchEmbedContents" => (Api::EmbedContent, false),
         _ => return None,
     };
     let array = stream && !query.split('&').any(|pair| pair == "alt=sse");
@@ -148,37 +159,48 @@ const GENERATE: &[(&str, Shape)] = &[
 ];
 
 /// Reads and checks a request, as far as the gateway itself has to know it. What is in a conversation is
-/// read where it has to be translated.
-pub fn parse<'a>(route: Route<'_>, body: &'a [u8]) -> Result<Call<'a>> {
-    let api = route.api;
-    let (shapes, needed) = match api {
-        Api::Chat => return openai_chat::parse(body),
-        Api::Completions => (COMPLETIONS, "prompt"),
-        Api::Responses => (RESPONSES, "input"),
-        Api::Messages | Api::CountMessages => (MESSAGES, "messages"),
-        Api::Generate => (GENERATE, "contents"),
-        Api::CountGenerate => (GENERATE, ""),
+/// read where it has to be translated. `content_type`: of the body, where that is a form.
+pub fn parse<'a>(route: Route<'_>, content_type: &str, body: &'a [u8]) -> Result<Call<'a>> {
+    let task = |kind| {
+        let head = task::Head { model: route.model.unwrap_or_default(), content_type };
+        Ok(What::Task(Box::new(task::parse(kind, head, body)?)))
     };
+    let counted = |client| Ok(What::Count(Box::new(count::parse(client, route.model.unwrap_or_default(), body)?)));
+    let what = match route.api {
+        Api::Chat => openai_chat::parse(body).map(|call| What::Conversation(Box::new(call))),
+        Api::Completions => conversation(route, COMPLETIONS, "prompt", body),
+        Api::Responses => conversation(route, RESPONSES, "input", body),
+        Api::Messages => conversation(route, MESSAGES, "messages", body),
+        Api::Generate => conversation(route, GENERATE, "contents", body),
+        Api::CountMessages => counted(count::Client::Anthropic),
+        Api::CountGenerate => counted(count::Client::Gemini),
+        Api::Embeddings => task(task::Kind::Embeddings),
+        Api::EmbedContent => task(task::Kind::GeminiEmbeddings),
+        Api::Rerank => task(task::Kind::Rerank),
+        Api::Moderations => task(task::Kind::Moderations),
+        Api::Images => task(task::Kind::Images),
+        Api::Speech => task(task::Kind::Speech),
+        Api::Transcriptions => task(task::Kind::Transcriptions),
+    }?;
+    Ok(Call { api: route.api, body, what })
+}
+
+fn conversation<'a>(route: Route<'_>, shapes: &[(&str, Shape)], needed: &str, body: &'a [u8]) -> Result<What<'a>> {
     let object = scan_object(body).map_err(|malformed| invalid_json(&malformed, body.len()))?;
     check(&object, shapes, REFUSED)?;
-    if !needed.is_empty() {
-        has_content(&object, needed)?;
-    }
-    let mut call = Call::named(api, object, body, weigh(body), route.model)?;
+    has_content(&object, needed)?;
+    let mut call = Conversation::named(route.api, object, body, weigh(body), route.model)?;
     call.stream |= route.stream;
     call.max_tokens = longest(&call);
-    if matches!(api, Api::Messages | Api::CountMessages) {
+    if route.api == Api::Messages {
         let metadata = call.object.get("metadata").and_then(Value::object);
         let user = metadata.and_then(|metadata| Some(metadata.get("user_id")?.as_str()?.into_owned()));
         call.user = user.or(call.user);
+        if call.max_tokens.is_none() {
+            return Err(Error::invalid("max_tokens", "max_tokens is missing: say how long the answer may become."));
+        }
     }
-    if api == Api::Messages && call.max_tokens.is_none() {
-        return Err(Error::invalid("max_tokens", "max_tokens is missing: say how long the answer may become."));
-    }
-    if api.only_counts() {
-        call.stream = false;
-    }
-    Ok(call)
+    Ok(What::Conversation(Box::new(call)))
 }
 
 fn has_content(object: &Object<'_>, needed: &str) -> Result<()> {
@@ -194,20 +216,19 @@ fn has_content(object: &Object<'_>, needed: &str) -> Result<()> {
 }
 
 /// The longest answer that is asked for, in tokens.
-fn longest(call: &Call<'_>) -> Option<u64> {
+fn longest(call: &Conversation<'_>) -> Option<u64> {
     match call.api {
         Api::Responses => call.count("max_output_tokens"),
         Api::Generate => {
             let config = call.object.get("generationConfig").and_then(Value::object)?;
             config.get("maxOutputTokens").or_else(|| config.get("max_output_tokens"))?.as_u64()
         }
-        Api::CountMessages | Api::CountGenerate => None,
         _ => call.count("max_tokens"),
     }
 }
 
 /// The client's request as a tree, without its conversation: what answers repeat of it, or depend on.
-pub fn asked(call: &Call<'_>, array: bool) -> serde_json::Value {
+pub fn asked(call: &Conversation<'_>, array: bool) -> serde_json::Value {
     let mut members = serde_json::Map::new();
     for member in &call.object.members {
         if !matches!(&*member.key, "messages" | "input" | "contents" | "prompt") || member.value.kind == Kind::Object {
@@ -222,7 +243,7 @@ pub fn asked(call: &Call<'_>, array: bool) -> serde_json::Value {
 }
 
 /// The body as a tree. It was scanned before; what is wrong with it here is its nesting.
-pub fn tree(call: &Call<'_>) -> Result<serde_json::Value> {
+pub fn tree(call: &Conversation<'_>) -> Result<serde_json::Value> {
     serde_json::from_slice(call.body).map_err(|error| {
         let message = format!("The request body cannot be read: {error}.");
         Error::new(ErrorKind::InvalidRequest, message).code("invalid_json")
@@ -262,15 +283,15 @@ mod tests {
     fn what_concerns_the_gateway_is_read_of_every_format() {
         let body = br#"{"model":"a/b","max_tokens":9,"messages":[{"role":"user","content":"x"}],"metadata":{"user_id":"u"},
             "stream":true,"session_id":"s","tags":["t"],"provider":{"only":["p"]},"stop_sequences":["."],"thinking":{"type":"adaptive"}}"#;
-        let call = parse(route("/v1/messages"), body).unwrap();
-        assert_eq!((call.models.as_slice(), call.stream, call.max_tokens), (&["a/b".to_owned()][..], true, Some(9)));
-        assert_eq!((call.user.as_deref(), call.session_id.as_deref()), (Some("u"), Some("s")));
-        assert_eq!(call.parameters(), ["max_tokens", "stop", "reasoning"]);
+        let call = parse(route("/v1/messages"), "", body).unwrap();
+        assert_eq!((call.models(), call.stream(), call.max_tokens()), (&["a/b".to_owned()][..], true, Some(9)));
+        assert_eq!((call.user(), call.session_id()), (Some("u"), Some("s")));
+        assert_eq!(*call.parameters(), ["max_tokens", "stop", "reasoning"]);
         let body = br#"{"contents":[{"parts":[{"text":"x"}]}],"generationConfig":{"maxOutputTokens":7}}"#;
-        let call = parse(route("/v1beta/models/a/b:streamGenerateContent?alt=sse"), body).unwrap();
-        assert_eq!((call.models.as_slice(), call.stream, call.max_tokens), (&["a/b".to_owned()][..], true, Some(7)));
+        let call = parse(route("/v1beta/models/a/b:streamGenerateContent?alt=sse"), "", body).unwrap();
+        assert_eq!((call.models(), call.stream(), call.max_tokens()), (&["a/b".to_owned()][..], true, Some(7)));
         let body = br#"{"model":"a/b","input":"x","max_output_tokens":7}"#;
-        assert_eq!(parse(route("/v1/responses"), body).unwrap().max_tokens, Some(7));
+        assert_eq!(parse(route("/v1/responses"), "", body).unwrap().max_tokens(), Some(7));
     }
 
     #[test]
@@ -286,7 +307,7 @@ mod tests {
             ("/v1beta/models/a/b:generateContent", "{}", "contents"),
             ("/v1beta/models/:generateContent", r#"{"contents":[{}]}"#, "model"),
         ] {
-            let error = parse(route(path), body.as_bytes()).unwrap_err();
+            let error = parse(route(path), "", body.as_bytes()).unwrap_err();
             assert_eq!((error.param.as_deref(), error.status()), (Some(param), 400), "{path} {body}: {error}");
         }
     }

@@ -26,9 +26,10 @@ pub enum Relay {
 }
 
 impl Relay {
-    /// Nothing has come yet. `native`: the client's bytes flow elsewhere, where they can.
-    pub fn new(from: Wire, to: Wire, target: &Target<'_>, finish: Finish, native: bool, asked: Value) -> Self {
-        if from != to {
+    /// Nothing has come yet. `native`: the client's bytes flow elsewhere; `asked`: what the client asked for,
+    /// where it is translated.
+    pub fn new(from: Wire, to: Wire, target: &Target<'_>, finish: Finish, native: bool, asked: Option<Value>) -> Self {
+        if let Some(asked) = asked {
             return Self::Translated(Box::new(translated::Relay::new(from, to, target, finish, asked)));
         }
         match from {

@@ -4,6 +4,8 @@
 //! replace or cut them by [`Edit`](super::edit::Edit), and pass a file on as it came. Lines end in CRLF.
 //! A preamble and an epilogue are allowed and ignored, as the RFC has it.
 
+use std::fmt::Write;
+
 use memchr::memmem;
 
 /// Most parts of a form. The longest form there is (a transcription) has some twenty fields, a few of
@@ -238,10 +240,10 @@ pub fn write(fields: &[Field<'_>]) -> (String, Vec<u8>) {
     for Field { name, filename, content_type, value } in fields {
         let mut head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"", quoted(name));
         if let Some(filename) = filename {
-            head.push_str(&format!("; filename=\"{}\"", quoted(filename)));
+            let _ = write!(head, "; filename=\"{}\"", quoted(filename));
         }
         if let Some(content_type) = content_type {
-            head.push_str(&format!("\r\nContent-Type: {}", quoted(content_type)));
+            let _ = write!(head, "\r\nContent-Type: {}", quoted(content_type));
         }
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(b"\r\n\r\n");

@@ -11,9 +11,9 @@ use crate::{
         policy::{LoopDetection, Policy},
         wire::MeterView,
     },
-    catalog::{Endpoint, Model, Pricing},
-    dialect::call::Call,
+    catalog::{Endpoint, Model, Pricing, Tokens},
     error::{Error, ErrorKind, Result},
+    formats::Call,
     money::NanoUsd,
     time::Millis,
 };
@@ -48,11 +48,14 @@ pub(super) fn bounds<'e>(
     call: &Call<'_>,
     endpoints: impl Iterator<Item = (&'e Model, &'e Endpoint)>,
 ) -> Bounds {
-    let mut worst = Bounds::default();
+    let mut worst = Bounds { units: call.units(), ..Bounds::default() };
+    if call.is_free() {
+        return worst;
+    }
     for (model, endpoint) in endpoints {
         let context = endpoint.context_length.or(model.context_length);
         let limit = endpoint.max_completion_tokens.or(context);
-        let here = calibration.bounds(&model.id, call.weight, call.max_tokens, limit, call.choices);
+        let here = calibration.bounds(&model.id, call.weight(), call.max_tokens(), limit, call.choices());
         // No prompt is longer than its model can take.
         worst.prompt = worst.prompt.max(here.prompt.min(context.unwrap_or(u64::MAX)));
         worst.open |= here.open;
@@ -62,9 +65,10 @@ pub(super) fn bounds<'e>(
     worst
 }
 
-/// The most that so many tokens cost at any of these prices.
-fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64) -> Amounts {
-    let usd = prices.iter().map(|pricing| policy.charge(pricing.most(prompt, completion))).max().unwrap_or_default();
+/// The most that so many tokens, and what is not billed in tokens, cost at any of these prices.
+fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64, units: Tokens) -> Amounts {
+    let most = |pricing: &Pricing| policy.charge(pricing.most(prompt, completion).plus(pricing.of_units(&units)));
+    let usd = prices.iter().map(most).max().unwrap_or_default();
     let tokens = i64::try_from(prompt.saturating_add(completion)).unwrap_or(i64::MAX);
     Amounts { usd: usd.0, tokens }
 }
@@ -72,7 +76,7 @@ fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64) ->
 /// The least and the most that a request of these bounds takes.
 pub(super) fn range(prices: &[Pricing], policy: &Policy, bounds: Bounds, choices: u64) -> Range {
     let prompt = plant!(PromptForgotten, bounds.prompt, 0);
-    let of = |completion| amounts(prices, policy, prompt, completion);
+    let of = |completion| amounts(prices, policy, prompt, completion, bounds.units);
     let floor = bounds.likely.min(SHORTEST * choices.max(1));
     Range { floor: of(floor), least: of(bounds.likely), most: of(bounds.most) }
 }
@@ -80,7 +84,7 @@ pub(super) fn range(prices: &[Pricing], policy: &Policy, bounds: Bounds, choices
 /// The longest answer that so much covers.
 fn covered(prices: &[Pricing], policy: &Policy, bounds: Bounds, held: Amounts) -> u64 {
     let fits = |completion| {
-        let need = amounts(prices, policy, bounds.prompt, completion);
+        let need = amounts(prices, policy, bounds.prompt, completion, bounds.units);
         need.usd <= held.usd && need.tokens <= held.tokens
     };
     // By halves: prices may depend on the number of tokens.
@@ -125,7 +129,7 @@ impl Admitted {
         if self.reservation.is_empty() || !short {
             return None;
         }
-        let of = |completion| amounts(&self.prices, &self.policy, 0, completion);
+        let of = |completion| amounts(&self.prices, &self.policy, 0, completion, Tokens::default());
         let (now, then) = (of(self.covered), of(self.covered + self.step()));
         Some(Amounts { usd: then.usd - now.usd, tokens: then.tokens - now.tokens })
     }

@@ -256,7 +256,7 @@ impl World {
                         Err(got) => return got,
                     }
                 }
-                Effect::Again(exchange) => self.gateway.attempt(exchange, "", body.as_bytes(), self.now),
+                Effect::Again(exchange) => self.gateway.attempt(exchange, body.as_bytes(), self.now),
                 Effect::Answer(edits) => return got(200, String::from_utf8(apply(&self.answer, &edits)).unwrap()),
                 Effect::Written(body) => return got(200, String::from_utf8(body).unwrap()),
                 Effect::Gather(exchange, wanted) => panic!("{exchange} wants {wanted:?}"),
@@ -717,7 +717,7 @@ fn events_of_exchanges_that_are_no_more_do_nothing() {
         world.gateway.failed(1, true, now),
         world.gateway.answered(1, 200, None, b"{}", now),
         world.gateway.stream_failed(1, now),
-        world.gateway.attempt(1, "", body(json!({})).to_string().as_bytes(), now),
+        world.gateway.attempt(1, body(json!({})).to_string().as_bytes(), now),
     ] {
         assert!(matches!(effect, Effect::Reply(Reply { status: 500, .. })), "{effect:?}");
     }

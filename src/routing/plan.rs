@@ -25,8 +25,8 @@ pub struct Wants<'c> {
     pub principal: &'c Principal,
     /// What the `provider` object says.
     pub preferences: &'c Preferences,
-    /// Whether that endpoint can be asked what the client asks.
-    pub can_serve: &'c dyn Fn(&Provider, &Endpoint) -> bool,
+    /// Whether that provider can be asked what the client asks.
+    pub can_serve: &'c dyn Fn(&Provider) -> bool,
     /// The sort of the model's variant; it loses against `preferences.sort`.
     pub variant_sort: Option<Sort>,
     /// Names of the parameters sent, for `require_parameters`.
@@ -155,7 +155,7 @@ fn exclusion(wants: &Wants<'_>, endpoint: &Endpoint, offer: Option<Offer<'_>>) -
     };
     let rules: [(&'static str, bool); 12] = [
         ("no_credential", !offer.ready),
-        ("unsupported_api", !(wants.can_serve)(offer.row, endpoint)),
+        ("unsupported_api", !(wants.can_serve)(offer.row)),
         ("key.allowed_providers", !wants.principal.may_use(&endpoint.provider)),
         ("provider.only", only.as_ref().is_some_and(|only| !named(only))),
         ("provider.ignore", named(ignore)),
@@ -310,7 +310,7 @@ mod tests {
     impl World {
         fn plan(&self, preferences: &Preferences, variant_sort: Option<Sort>, seed: u64) -> Plan {
             let wants = Wants {
-                can_serve: &|_, _| true,
+                can_serve: &|_| true,
                 principal: &self.principal,
                 preferences,
                 variant_sort,

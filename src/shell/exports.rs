@@ -10,6 +10,7 @@
 //!                                                       k: of the answer, n: of the call
 //!                                                       flags: p(rivate) s(tream) n(ative)
 //!                                                       b(ody: `take_body`, no edits) q(uiet: no comments)
+//!                                                       t(ype: the answer's own) u(nread: it goes as it comes)
 //! G  exchange  ask..                                    ask = medium TAB url
 //!                                                           | token TAB url TAB form [TAB message TAB key]
 //!                                                       then call `attempt`
@@ -25,13 +26,13 @@ use worker::console_error;
 
 use crate::{
     admin,
-    dialect::passing::StreamEnd,
+    dialect::{call::Api, passing::StreamEnd},
     error::{Error, ErrorKind},
     formats::{self, Body, Fetched},
     framing::edit::{Edit, apply_to},
     known::Ask,
     metering::{CommitReply, CommitRequest},
-    pipeline::{self, Config, Effect, Gateway, Gathering, Head, Lookups, Progress, Reply},
+    pipeline::{self, AsItComes, Config, Effect, Gateway, Gathering, Head, Lookups, Progress, Reply},
     provider::token::TokenRequest,
     time::Millis,
 };
@@ -71,6 +72,7 @@ pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
     let head = Head {
         path: next(),
         anthropic_beta: next(),
+        content_type: next(),
         authorization: next(),
         api_key: next(),
         goog_api_key: next(),
@@ -87,8 +89,8 @@ pub fn begin(head: &str, body: &[u8], ticket: u32, now: f64) -> String {
 
 /// The next attempt, or the same with what was gathered for it.
 #[wasm_bindgen]
-pub fn attempt(exchange: u32, path: &str, body: &[u8], now: f64) -> String {
-    with(|gateway| pack(gateway.attempt(exchange, path, body, Millis::from_js(now)), gateway))
+pub fn attempt(exchange: u32, body: &[u8], now: f64) -> String {
+    with(|gateway| pack(gateway.attempt(exchange, body, Millis::from_js(now)), gateway))
 }
 
 /// The body that goes with the `F` effect packed last, where it says so.
@@ -234,10 +236,11 @@ pub fn abandon(exchange: u32, now: f64) {
 #[wasm_bindgen]
 pub fn refuse(what: &str, path: &str, user_agent: &str) -> String {
     let error = match what {
-        "too_large" => Error::new(
-            ErrorKind::PayloadTooLarge,
-            "The request body is larger than 8 MiB, the most this gateway takes.",
-        ),
+        "too_large" => {
+            let most = if formats::route(path).api == Api::Transcriptions { 26 } else { 8 };
+            let message = format!("The request body is larger than {most} MiB, the most this gateway takes.");
+            Error::new(ErrorKind::PayloadTooLarge, message)
+        }
         other => Error::internal(other),
     };
     let mut out = String::new();
@@ -413,6 +416,11 @@ fn pack(effect: Effect, gateway: &Gateway) -> String {
                     flag(fetch.native, "n"),
                     flag(another.is_some(), "b"),
                     flag(fetch.quiet, "q"),
+                    match fetch.as_it_comes {
+                        AsItComes::No => "",
+                        AsItComes::Named => "t",
+                        AsItComes::Unread => "tu",
+                    },
                 ],
             );
             BODY.set(another.unwrap_or_default());

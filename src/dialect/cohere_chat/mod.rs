@@ -26,7 +26,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use embed::{Embeddings, decode_embeddings, encode_embed};
+pub use embed::{Embeddings, decode_embeddings, encode_embed, encode_mixed};
 pub use error::read_error;
 pub use read::decode_request;
 pub use request::encode_request;

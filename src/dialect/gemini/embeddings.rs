@@ -1,7 +1,7 @@
 //! Embeddings, in the three forms that Google has for them: `:embedContent` (one content), AI Studio's
 //! `:batchEmbedContents` (`requests[]`), and Vertex' `:predict` (`instances[]` of text).
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     content::{Calls, read_part},
@@ -9,7 +9,9 @@ use super::{
     wire::{At, list, members, text, whole},
 };
 use crate::{
-    chat::{Extra, Losses, Part, PartKind, ProviderError, Wire},
+    chat::{
+        EmbedContent, EmbedInput, EmbedRequest, Embeddings, Extra, Losses, Part, PartKind, ProviderError, Purpose, Wire,
+    },
     dialect::Encoded,
     error::{Error, Result},
 };
@@ -23,39 +25,6 @@ pub enum Form {
     Batch,
     /// `:predict`
     Predict,
-}
-
-/// What is to be embedded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EmbedRequest {
-    /// The model, where the body names it; as a rule the URL does.
-    pub model: String,
-    /// One vector for each.
-    pub inputs: Vec<EmbedInput>,
-    /// Length of the vectors.
-    pub dimensions: Option<u64>,
-    /// What only this format knows.
-    pub extra: Extra,
-}
-
-/// One of the things to be embedded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EmbedInput {
-    /// Texts and media.
-    pub parts: Vec<Part>,
-    /// What it is for (`RETRIEVAL_QUERY`, ...).
-    pub task: Option<String>,
-    /// Title of a document.
-    pub title: Option<String>,
-}
-
-/// The vectors, in the order of the inputs.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Embeddings {
-    /// Numbers as they came: no rounding on the way.
-    pub vectors: Vec<Vec<Number>>,
-    /// Tokens of the inputs, where the provider says.
-    pub tokens: Option<u64>,
 }
 
 /// A request as a client sends it, and its form.
@@ -104,12 +73,12 @@ fn named_model(name: String) -> String {
 }
 
 fn read_one(value: Value, at: &At<'_>, request: &mut EmbedRequest) -> Result<()> {
-    let mut input = EmbedInput::default();
+    let mut input = EmbedInput::of(Vec::new());
     for (name, value) in members(value, at)? {
         let at = at.key(&name);
         match name.as_str() {
             "model" => request.model = named_model(text(value, &at)?),
-            "content" => input.parts = read_content(value, &at)?,
+            "content" => input.content = EmbedContent::Parts(read_content(value, &at)?),
             "taskType" => input.task = Some(text(value, &at)?),
             "title" => input.title = Some(text(value, &at)?),
             "outputDimensionality" => {
@@ -145,11 +114,11 @@ fn read_instances(value: Value, request: &mut EmbedRequest) -> Result<()> {
     let at = At::root("instances");
     for (index, instance) in list(value).into_iter().enumerate() {
         let at = at.item(index);
-        let mut input = EmbedInput::default();
+        let mut input = EmbedInput::of(Vec::new());
         for (name, value) in members(instance, &at)? {
             let at = at.key(&name);
             match name.as_str() {
-                "content" => input.parts = vec![Part::text(text(value, &at)?)],
+                "content" => input.content = EmbedContent::Parts(vec![Part::text(text(value, &at)?)]),
                 "taskType" => input.task = Some(text(value, &at)?),
                 "title" => input.title = Some(text(value, &at)?),
                 _ => return Err(at.invalid("left out: it is not known here")),
@@ -203,8 +172,9 @@ pub fn encode_embed_request(request: &EmbedRequest, model: &str, form: Form) -> 
 }
 
 fn write_one(input: &EmbedInput, dimensions: Option<u64>, index: usize) -> Result<Map<String, Value>> {
-    let EmbedInput { parts, task, title } = input;
+    let EmbedInput { content, task, title } = input;
     let at = || format!("input[{index}]");
+    let parts = parts(content, index)?;
     let mut written = Vec::with_capacity(parts.len());
     for part in parts {
         written.push(match &part.kind {
@@ -215,9 +185,9 @@ fn write_one(input: &EmbedInput, dimensions: Option<u64>, index: usize) -> Resul
     }
     let mut one = Map::new();
     one.insert("content".to_owned(), json!({ "parts": written }));
-    for (name, value) in [("taskType", task), ("title", title)] {
+    for (name, value) in [("taskType", task.as_deref().map(google_task)), ("title", title.clone())] {
         if let Some(value) = value {
-            one.insert(name.to_owned(), value.as_str().into());
+            one.insert(name.to_owned(), value.into());
         }
     }
     if let Some(dimensions) = dimensions {
@@ -226,10 +196,24 @@ fn write_one(input: &EmbedInput, dimensions: Option<u64>, index: usize) -> Resul
     Ok(one)
 }
 
+fn parts(content: &EmbedContent, index: usize) -> Result<&[Part]> {
+    match content {
+        EmbedContent::Parts(parts) => Ok(parts),
+        EmbedContent::Tokens(_) => {
+            Err(Losses::refuse(format!("input[{index}]"), "This provider embeds text, not the numbers of tokens."))
+        }
+    }
+}
+
+/// Google's word for a purpose; words that are nobody else's are taken for Google's.
+fn google_task(word: &str) -> String {
+    Purpose::parse(word).map_or_else(|| word.to_ascii_uppercase(), |purpose| purpose.google().to_owned())
+}
+
 fn write_instance(input: &EmbedInput, index: usize) -> Result<Value> {
-    let EmbedInput { parts, task, title } = input;
+    let EmbedInput { content: given, task, title } = input;
     let mut content = String::new();
-    for part in parts {
+    for part in parts(given, index)? {
         let PartKind::Text { text, .. } = &part.kind else {
             return Err(Losses::refuse(format!("input[{index}]"), "This provider embeds text alone."));
         };
@@ -237,9 +221,9 @@ fn write_instance(input: &EmbedInput, index: usize) -> Result<Value> {
     }
     let mut instance = Map::new();
     instance.insert("content".to_owned(), content.into());
-    for (name, value) in [("task_type", task), ("title", title)] {
+    for (name, value) in [("task_type", task.as_deref().map(google_task)), ("title", title.clone())] {
         if let Some(value) = value {
-            instance.insert(name.to_owned(), value.as_str().into());
+            instance.insert(name.to_owned(), value.into());
         }
     }
     Ok(Value::Object(instance))
@@ -252,7 +236,11 @@ pub fn decode_embeddings(body: Value) -> Result<Embeddings, ProviderError> {
         return Err(error::from_value(&Value::Object(body), None));
     }
     let mut embeddings = Embeddings::default();
-    let count = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64);
+    // Vertex' older models count in floating point.
+    let count = |value: &Value, name: &str| {
+        let count = value.get(name)?;
+        count.as_u64().or_else(|| whole_of(count.as_f64()?))
+    };
     if let Some(metadata) = body.get("usageMetadata") {
         embeddings.tokens = count(metadata, "promptTokenCount");
     }
@@ -277,6 +265,11 @@ pub fn decode_embeddings(body: Value) -> Result<Embeddings, ProviderError> {
         embeddings.vectors.push(values.into_iter().map(number).collect::<Result<_, _>>()?);
     }
     if embeddings.vectors.is_empty() { Err(ProviderError::default()) } else { Ok(embeddings) }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+fn whole_of(number: f64) -> Option<u64> {
+    (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
 }
 
 /// Vectors as a client reads them who asked in that form.
