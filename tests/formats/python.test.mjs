@@ -12,7 +12,7 @@ import { differences, statusFor } from "../support/formats/compare.mjs";
 import { shown } from "../support/formats/clients.mjs";
 import { exchanges, source } from "../support/formats/corpus.mjs";
 import { EXPLAINED, SDKS_EXPLAINED, explanation } from "../support/formats/explained.mjs";
-import { DIALECTS, asks, clientNames } from "../support/formats/matrix.mjs";
+import { DIALECTS, asks, clientNames as allClients } from "../support/formats/matrix.mjs";
 import { modelOf, register } from "../support/formats/providers.mjs";
 import { marker, startReplay } from "../support/formats/replay.mjs";
 import { lineOf } from "../support/formats/report.mjs";
@@ -24,15 +24,16 @@ import { geminiChunks } from "../support/formats/walk-gemini.mjs";
 import { World } from "../support/world.mjs";
 
 const python = join(root, ".venv", "bin", "python");
-const all = exchanges(...DIALECTS);
-const KNOWN = [...EXPLAINED, ...SDKS_EXPLAINED];
-
 // The format of the provider whose bytes a client gets as they are, so that its vendor answers for them.
 const OWN = { chat: "openai.chat", completions: "openai.completions", responses: "openai.responses", messages: "anthropic.messages", gemini: "gemini.generateContent" };
 const READ = {
   chat: chatBody, responses: responsesBody, messages: anthropicBody, gemini: geminiChunks,
   completions: (pieces) => (pieces.length === 1 ? completionsBody(pieces[0]) : completionsChunks(pieces)),
 };
+
+const clientNames = allClients.filter((name) => name in READ);
+const all = exchanges(...DIALECTS);
+const KNOWN = [...EXPLAINED, ...SDKS_EXPLAINED];
 
 describe(`${all.length} ${source}, read by the vendors' SDKs for Python`, () => {
   let replay;

@@ -37,7 +37,7 @@ describe(`${all.length} ${source}, read by the vendors' SDKs`, () => {
 
   test("every provider of the corpus can be registered", () => assert.deepEqual([...unregistered], []));
 
-  for (const client of clientNames) {
+  for (const client of clientNames.filter((name) => name in SDKS)) {
     test(client, async () => {
       const failed = (await runAll(all.filter((exchange) => asks(client, exchange)).map((exchange, at) => [exchange, at]), (exchange, at) => read(client, exchange, at))).filter(({ differences: found }) => found.length > 0);
       assert.ok(failed.length === 0, `${failed.length} differ:\n${failed.slice(0, 100).map(lineOf).join("\n")}`);

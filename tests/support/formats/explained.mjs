@@ -10,7 +10,7 @@ const ARGUMENTS = "the format's arguments are an object, which this is not (it w
 export const EXPLAINED = [
   {
     exchange: "openai/responses-stream-tool-call-947f11fd|openai/responses-*-server-tool-call-*|llamacpp/chat-stream-tool-call-19da339b|mistral/chat-stream-tool-call-ef863a50|deepseek/chat-unary-parallel-tool-calls-057be2ac",
-    client: "gemini|messages", field: "calls", why: ARGUMENTS,
+    client: "gemini*|messages", field: "calls", why: ARGUMENTS,
   },
   {
     exchange: "google/generate-stream-system-prompt-caa31117", client: "messages", field: "finish",
@@ -26,15 +26,15 @@ export const EXPLAINED = [
     why: "the vendor says that more of the prompt was read from the cache, or written to it, than there is; the format counts the parts",
   },
   {
-    exchange: "vercel-gateway/*", client: "gemini", field: "usage.completion",
+    exchange: "vercel-gateway/*", client: "gemini*", field: "usage.completion",
     why: "the vendor says that more was thought than said in all; the format counts the two apart",
   },
   {
-    exchange: "openai/chat-stream-text-40b40d83", client: "gemini", field: "spoken",
+    exchange: "openai/chat-stream-text-40b40d83", client: "gemini*", field: "spoken",
     why: "the recorder left out the sound's bytes, and the format tells no words of a sound",
   },
   {
-    exchange: "azure-openai/responses-unary-server-tool-call-2ccbfdfc", client: "chat|messages|gemini", field: "images",
+    exchange: "azure-openai/responses-unary-server-tool-call-2ccbfdfc", client: "chat|messages|gemini*", field: "images",
     why: "the image was made by a tool that OpenAI runs, whose items only its own format knows",
   },
 ];
