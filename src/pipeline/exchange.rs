@@ -338,7 +338,7 @@ impl Exchange {
             http_referer: self.referer.clone(),
             app_title: self.title.clone(),
             service_tier: facts.service_tier.clone(),
-            losses: self.losses.clone(),
+            losses: self.losses.iter().chain(&facts.losses).cloned().collect(),
         }
     }
 }
