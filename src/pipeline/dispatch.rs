@@ -39,10 +39,8 @@ impl Gateway {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return gone() };
         let (path, content_type) = (std::mem::take(&mut exchange.path), std::mem::take(&mut exchange.content_type));
         let call = formats::parse(formats::route(&path), &content_type, body);
+        (exchange.path, exchange.content_type) = (path, content_type);
         let effect = call.and_then(|call| self.dispatch(number, &call, now));
-        if let Some(exchange) = self.exchanges.get_mut(&number) {
-            (exchange.path, exchange.content_type) = (path, content_type);
-        }
         effect.unwrap_or_else(|error| self.give_up(number, &error, now))
     }
 
