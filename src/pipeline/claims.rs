@@ -98,7 +98,12 @@ impl Gateway {
 
 /// An answer that was given before.
 pub(super) fn replayed(kept: &Kept, answer: &[u8]) -> Reply {
-    let content_type = if kept.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let content_type = match answer.first() {
+        _ if kept.stream => "text/event-stream; charset=utf-8",
+        None | Some(b'{' | b'[') => "application/json",
+        // What was said in a sound, written down.
+        Some(_) => "text/plain; charset=utf-8",
+    };
     Reply {
         status: 200,
         headers: vec![

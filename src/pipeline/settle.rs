@@ -12,9 +12,9 @@ use crate::{
         wire::{self, Total},
     },
     catalog::{CostBreakdown, Endpoint},
-    dialect::passing::ResponseFacts,
+    dialect::{call::Api, passing::ResponseFacts},
     error::ErrorKind,
-    idempotency::{Claim, Finished},
+    idempotency::{Claim, Finished, Kept},
     metering::{CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
     time::Millis,
 };
@@ -54,7 +54,12 @@ impl Gateway {
             self.calibration.learn(&model, exchange.weight, tokens.prompt, tokens.completion);
         }
         if let Some(Claiming { wanted, answer }) = exchange.claim.take() {
-            let kept = (outcome == Outcome::Ok).then(|| wanted.seal(exchange.id.as_str(), exchange.stream, &answer));
+            let seal = || match exchange.api {
+                // Sound is passed on unread: it cannot be given again, but it is not made again either.
+                Api::Speech => Kept { generation: exchange.id.to_string(), stream: false, sealed: None },
+                _ => wanted.seal(exchange.id.as_str(), exchange.stream, &answer),
+            };
+            let kept = (outcome == Outcome::Ok).then(seal);
             let Claim { id, owner, .. } = wanted.claim;
             self.finished.push(Finished { id, owner, kept });
         }
