@@ -3,6 +3,8 @@
 //! Paths are below `/v1`, which `/api/v1` means too; Gemini's are below `/v1beta` and `/v1alpha` as well.
 //! What is not in the table does not exist.
 
+use std::borrow::Cow;
+
 use crate::{
     auth::KeyKind,
     error::{Error, ErrorKind, Result},
@@ -154,19 +156,30 @@ pub struct NoRoute {
 }
 
 /// The path below the base URL, without a slash at its end: `/api/v1/keys` and `/v1/keys/` are `/keys`.
-pub fn below_base(path: &str) -> &str {
+/// Gemini's are `/models/{model}:{method}`, also where a client leaves `models/` out.
+pub fn below_base(path: &str) -> Cow<'_, str> {
     let path = path.strip_prefix("/api").filter(|rest| rest.starts_with("/v1")).unwrap_or(path);
-    let older = ["/v1beta", "/v1alpha"].iter().find_map(|base| path.strip_prefix(base));
-    let path = older.filter(|rest| is_geminis(rest)).unwrap_or(path);
+    if let Some(rest) = ["/v1beta/", "/v1alpha/"].iter().find_map(|base| path.strip_prefix(base)) {
+        let called = format!("/models/{}", rest.strip_prefix("models/").unwrap_or(rest));
+        if names_method(&called) {
+            return called.into();
+        }
+    }
     let path = path.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
-    path.trim_end_matches('/')
+    path.trim_end_matches('/').into()
 }
 
-/// Whether a path below the base is one of Gemini's, `/models/{model}:{method}`, whatever the method. Who
-/// calls it reads Gemini's errors.
-pub fn is_geminis(path: &str) -> bool {
+/// Whether a path below the base is `/models/{model}:{method}`, whatever the method.
+fn names_method(path: &str) -> bool {
     let called = path.strip_prefix("/models/").and_then(|rest| rest.rsplit_once(':'));
     called.is_some_and(|(_, method)| !method.contains('/'))
+}
+
+/// Whether who calls that path reads Gemini's errors. (Below `/v1` the colon of a `GET` may be that of a
+/// model's variant.)
+pub fn is_geminis(method: &str, path: &str) -> bool {
+    let own = method == "POST" || ["/v1beta/", "/v1alpha/"].iter().any(|base| path.contains(base));
+    own && names_method(&below_base(path))
 }
 
 /// The row of a request. `path` is [`below_base`], still percent-encoded.
@@ -271,10 +284,11 @@ mod tests {
         for path in ["/v1/keys", "/api/v1/keys", "/v1/keys/"] {
             assert_eq!(below_base(path), "/keys");
         }
-        assert_eq!(
-            (below_base("/v1"), below_base("/health"), below_base("/api/keys"), below_base("/v10/keys")),
-            ("", "/health", "/api/keys", "/v10/keys")
-        );
+        for (path, below) in
+            [("/v1", ""), ("/health", "/health"), ("/api/keys", "/api/keys"), ("/v10/keys", "/v10/keys")]
+        {
+            assert_eq!(below_base(path), below);
+        }
         for (method, path) in [
             ("GET", ""),
             ("GET", "/"),
@@ -298,19 +312,21 @@ mod tests {
             let path = format!("{base}/models/a/b:floor:countTokens");
             let below = below_base(&path);
             assert_eq!(below, "/models/a/b:floor:countTokens");
-            assert!(is_geminis(below) && find("POST", below).is_ok(), "{path}");
-            assert_eq!(find("GET", below).unwrap_err().allow.as_deref(), Some("POST"), "{path}");
+            assert!(is_geminis("POST", &path) && find("POST", &below).is_ok(), "{path}");
+            assert_eq!(find("GET", &below).unwrap_err().allow.as_deref(), Some("POST"), "{path}");
         }
+        assert_eq!(below_base("/v1beta/a/b:countTokens"), "/models/a/b:countTokens");
         for path in ["/v1beta/models/a/b:predictLongRunning", "/v1/models/:countTokens", "/v1beta/models/a/b:"] {
             let below = below_base(path);
-            assert!(is_geminis(below), "{path}");
-            assert_eq!(find("POST", below).unwrap_err().error.status(), 404, "{path}");
+            assert!(is_geminis("POST", path), "{path}");
+            assert_eq!(find("POST", &below).unwrap_err().error.status(), 404, "{path}");
         }
         // Nothing else is below Gemini's bases.
         for path in ["/v1beta/keys", "/v1beta/models", "/v1beta/models/a/b:c/endpoints"] {
             assert_eq!(below_base(path), path);
-            assert_eq!(find("GET", below_base(path)).unwrap_err().error.status(), 404, "{path}");
+            assert_eq!(find("GET", path).unwrap_err().error.status(), 404, "{path}");
         }
-        assert!(!is_geminis("/models/a/b:c/endpoints") && !is_geminis("/models/a/b"));
+        assert!(is_geminis("GET", "/v1beta/a/b:countTokens") && !is_geminis("GET", "/v1/models/a/b:floor"));
+        assert!(!is_geminis("POST", "/v1/models/a/b:c/endpoints") && !is_geminis("POST", "/v1/models/a/b"));
     }
 }

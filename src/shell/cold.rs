@@ -50,7 +50,7 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
         retry_after_s = error.retry_after_s;
     }
     let Reply { mut answer, content_type, replayed } =
-        result.unwrap_or_else(|error| refusal(&request.path(), &error, numeric));
+        result.unwrap_or_else(|error| refusal(&request.inner().method(), &request.path(), &error, numeric));
     if numeric {
         with_numeric_code(&mut answer);
     }
@@ -75,8 +75,8 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
 
 /// An error, for whoever calls that path: the wrong method of an address of inference is told in the
 /// format that its clients read.
-fn refusal(path: &str, error: &Error, numeric: bool) -> Reply {
-    let api = if routes::is_geminis(routes::below_base(path)) { Api::Generate } else { formats::route(path).api };
+fn refusal(method: &str, path: &str, error: &Error, numeric: bool) -> Reply {
+    let api = if routes::is_geminis(method, path) { Api::Generate } else { formats::route(path).api };
     let body = Value::String(formats::write_error(api, error, numeric));
     let answer = AdminResponse { status: error.status(), body };
     Reply { content_type: Some("application/json".to_owned()), ..answer.into() }
@@ -85,9 +85,9 @@ fn refusal(path: &str, error: &Error, numeric: bool) -> Reply {
 fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
     let path = request.path();
     let below = routes::below_base(&path);
-    let route = routes::find(&request.inner().method(), below)?;
+    let route = routes::find(&request.inner().method(), &below)?;
     // A name that cannot be decoded is nobody's.
-    let path = query::decode_path(below).ok_or_else(|| {
+    let path = query::decode_path(&below).ok_or_else(|| {
         Box::new(NoRoute { error: Error::new(ErrorKind::NotFound, "There is nothing of that name."), allow: None })
     })?;
     Ok((route, path))

@@ -177,7 +177,7 @@ async function everyFormat(key) {
 
 test("what is not there is told in the format of those who call it", async () => {
   for (const [path, codes] of [
-    ["/v1beta/models/test/x:predict", ["NOT_FOUND", "not_found"]], ["/v1/models/test/x:countAll", ["NOT_FOUND", "not_found"]],
+    ["/v1beta/models/test/x:predict", ["NOT_FOUND", "not_found"]], ["/v1/models/test/x:countAll", ["NOT_FOUND", "not_found"]], ["/v1beta/test/x:predict", ["NOT_FOUND", "not_found"]],
     ["/v1/messages/batches", [undefined, "not_found"]], ["/v1/embeddings/", [undefined, "not_found"]],
   ]) {
     const { status, body } = await world.request("POST", path, { body: {}, key: world.gateway.keys.inference });
@@ -205,8 +205,8 @@ test("what was recorded has the shape that is described", () => {
     return content[known] === undefined ? null : `${place}/content/${escape(known)}/schema`;
   };
   // Whose errors an address gives that has no operation, or another method.
-  const errorOf = (path) => {
-    if (/\/models\/.+:\w*$/.test(path)) return "GoogleError";
+  const errorOf = (method, path) => {
+    if (/\/v1(beta|alpha)\/.+:\w*$/.test(path) || (method === "POST" && /\/models\/.+:\w*$/.test(path))) return "GoogleError";
     return /^(\/api)?\/v1\/messages(\/count_tokens)?$/.test(path) ? "AnthropicError" : "Error";
   };
 
@@ -214,11 +214,12 @@ test("what was recorded has the shape that is described", () => {
   const succeeded = new Set();
   let checked = 0;
   for (const { method, path, status, type, text } of recordings()) {
-    const below = path.replace(/^(\/api)?\/v1(?:beta|alpha)?(?=\/|$)/, "");
+    // Gemini's clients may leave `models/` out.
+    const below = path.replace(/^(\/api)?\/v1(?:beta|alpha)(\/models)?(?=\/.+:\w+$)/, "/models").replace(/^(\/api)?\/v1(?=\/|$)/, "");
     const operation = operations.find((one) => one.method === method.toLowerCase() && one.pattern.test(below));
     const what = `${method} ${operation?.path ?? "(no route)"} ${status} ${type}`;
     const media = type.split(";")[0];
-    const pointer = operation === undefined ? (status >= 400 ? `/components/schemas/${errorOf(path)}` : null) : schemaOf(operation, status, media);
+    const pointer = operation === undefined ? (status >= 400 ? `/components/schemas/${errorOf(method, path)}` : null) : schemaOf(operation, status, media);
     if (pointer === null) {
       problems.add(`${what} is not described`);
       continue;
