@@ -81,7 +81,8 @@ def offer(key: str, entries: dict, as_of: str, report: Report):
     if not naming.chosen(rule, key, entries):
         return report.skip("inference profile of another region, or beside a wider one", key)
     for row in SKIP["skip"]:
-        if matches(row["match"], provider, upstream):
+        kept = any(matches(pattern, provider, upstream) for pattern in row.get("but", []))
+        if matches(row["match"], provider, upstream) and not kept:
             return report.skip(row["reason"], key)
     listed = rule.get("listed")
     if listed and not any(matches(f"source:{pattern}", "source", entry.get("source", "")) for pattern in listed):

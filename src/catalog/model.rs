@@ -1,7 +1,5 @@
 //! A model and the endpoints that serve it.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Pricing, Provider, check_slug};
@@ -136,14 +134,6 @@ impl Endpoint {
     /// Its provider's quirks and its own.
     pub fn quirks_at<'q>(&'q self, provider: &'q Provider) -> impl Iterator<Item = &'q str> {
         provider.quirks.iter().chain(&self.quirks).map(String::as_str)
-    }
-
-    /// The same as a list, for [`Target::quirks`](crate::dialect::Target::quirks).
-    pub fn all_quirks<'q>(&'q self, provider: &'q Provider) -> Cow<'q, [String]> {
-        match (provider.quirks.as_slice(), self.quirks.as_slice()) {
-            (quirks, []) | ([], quirks) => Cow::Borrowed(quirks),
-            (provider, own) => Cow::Owned([provider, own].concat()),
-        }
     }
 }
 

@@ -8,9 +8,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A tier that served, in OpenAI's words: Groq calls the usual one `on_demand`, others `standard`.
+/// A tier that served, in OpenAI's words: Groq calls the usual one `on_demand`, others
+/// `standard` or `provisioned`.
 pub fn tier(word: String) -> String {
-    if matches!(word.as_str(), "on_demand" | "standard") { "default".to_owned() } else { word }
+    if matches!(word.as_str(), "on_demand" | "standard" | "provisioned") { "default".to_owned() } else { word }
 }
 
 /// An object on its way to be read, and where it stands.

@@ -113,6 +113,17 @@ pub struct ResponseFacts {
     pub usage: Usage,
     /// The tier that served.
     pub service_tier: Option<String>,
+    /// What of it the client's format has no place for.
+    pub losses: Vec<String>,
+}
+
+impl ResponseFacts {
+    /// Notes something that the client's format has no place for; the same counts once.
+    pub fn lose(&mut self, what: String) {
+        if !self.losses.contains(&what) {
+            self.losses.push(what);
+        }
+    }
 }
 
 impl ResponseFacts {

@@ -69,12 +69,18 @@ export function retryAfter(response) {
   return Number.isNaN(seconds) ? -1 : seconds;
 }
 
+// A whole answer; nothing where it is too large to be one.
 export async function answerBody(response) {
-  if (Number(response.headers.get("content-length") ?? 0) > MAX_ANSWER) {
-    await response.body.cancel();
-    return new Uint8Array(0);
+  const declared = Number(response.headers.get("content-length") ?? -1);
+  if (declared >= 0 && declared <= MAX_ANSWER) return new Uint8Array(await response.arrayBuffer());
+  const parts = [];
+  let size = 0;
+  for await (const part of response.body ?? []) {
+    size += part.length;
+    if (size > MAX_ANSWER) return new Uint8Array(0);
+    parts.push(part);
   }
-  return new Uint8Array(await response.arrayBuffer());
+  return concat(parts, size);
 }
 
 // The bytes with the edits made that stand in `lines` from `at` on: their number, one a line as

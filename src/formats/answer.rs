@@ -6,7 +6,7 @@ use super::wire::{decode_answer, encode_answer};
 use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
-    chat::{ProviderError, Usage, Wire},
+    chat::{PartKind, ProviderError, Usage, Wire},
     dialect::{
         Names, anthropic_messages, gemini, openai_chat, openai_completions, openai_responses,
         passing::{self, Finish, ResponseFacts},
@@ -66,7 +66,7 @@ pub fn read_answer(
         ..Usage::default()
     });
     let ending = answer.choices.first().and_then(|choice| choice.finish.as_ref());
-    let facts = facts_of(
+    let mut facts = facts_of(
         ResponseFacts {
             upstream_id: answer.id.clone(),
             finish_reason: ending.map(|finish| finish.reason.as_str().to_owned()),
@@ -77,6 +77,17 @@ pub fn read_answer(
         &usage,
     );
     answer.usage = Some(usage);
+    for choice in &answer.choices {
+        for part in &choice.parts {
+            match &part.kind {
+                PartKind::Foreign(wire, value) if *wire != to => facts.lose(lost_block(value)),
+                _ => {}
+            }
+        }
+        if choice.logprobs.is_some() && !has_logprobs(to) {
+            facts.lose("answer.logprobs".to_owned());
+        }
+    }
     let cost = finish.cost(&facts.usage.tokens);
     let mut names = Names { request: Some(asked.clone()), ..finish.names(cost.as_ref()) };
     if facts.usage.estimated {
@@ -84,6 +95,18 @@ pub fn read_answer(
     }
     let written = encode_answer(to, &answer, &names);
     Ok(Answered { facts, cost, body: Err(written.to_string().into_bytes()) })
+}
+
+/// How a block is called that only its own format knows.
+pub fn lost_block(value: &Value) -> String {
+    let kind = value.get("type").and_then(Value::as_str);
+    let name = kind.or_else(|| value.as_object()?.keys().next().map(String::as_str)).unwrap_or("block");
+    format!("answer.{name}")
+}
+
+/// Whether a format has a place for probabilities.
+pub fn has_logprobs(wire: Wire) -> bool {
+    wire != Wire::AnthropicMessages
 }
 
 /// The facts of an answer with what it used. Usage that no provider told has no native form.

@@ -55,9 +55,10 @@ pub fn route(path: &str) -> Route<'_> {
     }
 }
 
-/// `models/{model}:{method}`; the model's own slug may hold colons (`a/b:floor`).
+/// `models/{model}:{method}`; the model's own slug may hold colons (`a/b:floor`). Some clients leave
+/// `models/` out where a model's name has a slash.
 fn generate<'p>(rest: &'p str, query: &str) -> Option<Route<'p>> {
-    let (model, method) = rest.strip_prefix("models/")?.rsplit_once(':')?;
+    let (model, method) = rest.strip_prefix("models/").unwrap_or(rest).rsplit_once(':')?;
     let (api, stream) = match method {
         "generateContent" => (Api::Generate, false),
         "streamGenerateContent" => (Api::Generate, true),
@@ -269,6 +270,7 @@ mod tests {
         let events = format!("{path}?alt=sse&key=x");
         assert_eq!(of(&events), (Api::Generate, Some("google/gemini-3:floor"), true, false));
         assert_eq!(of(path), (Api::Generate, Some("google/gemini-3:floor"), true, true));
+        assert_eq!(of("/v1beta/a/b:generateContent"), (Api::Generate, Some("a/b"), false, false));
         assert_eq!(of("/v1beta/models/a/b:countTokens"), (Api::CountGenerate, Some("a/b"), false, false));
     }
 

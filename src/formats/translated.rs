@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    answer::facts_of,
+    answer::{facts_of, has_logprobs, lost_block},
     wire::{Decoder, Encoder, Framing},
 };
 use crate::{
@@ -28,6 +28,7 @@ const LAST: [&str; 5] = ["message_stop", "response.completed", "response.incompl
 #[derive(Debug)]
 pub struct Relay {
     finish: Finish,
+    to: Wire,
     framing: Framing,
     decoder: Decoder,
     encoder: Encoder,
@@ -46,6 +47,7 @@ impl Relay {
     /// it.
     pub fn new(from: Wire, to: Wire, target: &Target<'_>, finish: Finish, asked: Value) -> Self {
         Self {
+            to,
             framing: Framing::of(from),
             decoder: Decoder::new(from, target),
             encoder: Encoder::new(to, Names { request: Some(asked), ..finish.names(None) }),
@@ -128,9 +130,16 @@ impl Relay {
                 self.content_bytes += name.len();
                 self.first_content_at.get_or_insert(now);
             }
-            Event::Open { kind: Block::Foreign(..) | Block::Media(_), .. } => {
+            Event::Open { kind: Block::Foreign(wire, value), .. } => {
+                if *wire != self.to {
+                    self.facts.lose(lost_block(value));
+                }
                 self.first_content_at.get_or_insert(now);
             }
+            Event::Open { kind: Block::Media(_), .. } => {
+                self.first_content_at.get_or_insert(now);
+            }
+            Event::Logprobs { .. } if !has_logprobs(self.to) => self.facts.lose("answer.logprobs".to_owned()),
             Event::Finish { choice: _, finish } => {
                 self.facts.finish_reason.get_or_insert(finish.reason.as_str().to_owned());
                 if self.facts.native_finish_reason.is_none() {

@@ -2,18 +2,20 @@
 
 use std::rc::Rc;
 
+use super::{Gateway, admission, effects::Lookups, exchange::Target};
 use crate::{
     auth::Principal,
     budget::{
-        AccountKind, AccountRef, Unit,
+        AccountKind, AccountRef, MeterId, Unit,
         estimate::{Bounds, Calibration},
-        holder::{Amounts, Range, Reservation},
+        holder::{Amounts, Range, Reservation, Reserve, Standing},
         policy::{LoopDetection, Policy},
-        wire::MeterView,
+        wire::{self, MeterView},
     },
     catalog::{Endpoint, Model, Pricing, Tokens},
     error::{Error, ErrorKind, Result},
     formats::Call,
+    known::Ask,
     money::NanoUsd,
     time::Millis,
 };
@@ -147,6 +149,112 @@ impl Admitted {
     /// Its share is used up for certain, however roughly its tokens are counted.
     pub(super) fn used_up(&self, written: u64) -> bool {
         written > self.covered + self.covered / 2 + SLACK
+    }
+}
+
+impl Gateway {
+    /// Refuses a session that repeats itself, where the organization wants that.
+    pub(super) fn refuse_loops(
+        &mut self,
+        accounts: &[AccountRef],
+        body: &[u8],
+        ticket: u32,
+        now: Millis,
+    ) -> Result<()> {
+        let Some(rule) = self.known.holder.policy().loop_detection else { return Ok(()) };
+        // A request that has waited for its budget was counted when it came.
+        let is_new = match self.claims.get_mut(&ticket) {
+            Some(pending) => !std::mem::replace(&mut pending.counted, true),
+            None => ticket == 0,
+        };
+        let session = accounts.iter().find(|account| account.kind == AccountKind::Session).filter(|_| is_new);
+        match session {
+            Some(session) if self.loops.repeats(&session.id, body, rule, now) => Err(admission::looping(rule)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The meters of these accounts, or what has to be asked first.
+    pub(super) fn meters_of(
+        &self,
+        principal: &Principal,
+        accounts: &[AccountRef],
+        now: Millis,
+    ) -> Result<Result<Vec<MeterId>, Ask>> {
+        let org = &principal.key().org;
+        match self.known.holder.standing(accounts) {
+            Standing::Known(meters) => Ok(Ok(meters)),
+            Standing::Stopped(account) => Err(admission::stopped(&account)),
+            Standing::Ask(accounts) => match self.known.unreachable(org, now) {
+                Some(why) => Err(Error::store("account", why)),
+                None => Ok(Err(self.known.about_meters(org, wire::Ask { accounts, ..wire::Ask::default() }))),
+            },
+        }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        principal: &Principal,
+        call: &Call<'_>,
+        targets: &mut Vec<Target>,
+        meters: &[MeterId],
+        mut ticket: u32,
+        now: Millis,
+    ) -> Result<Result<Admitted, Lookups>> {
+        if self.commit.blocked(self.ended.len(), now) {
+            return Err(Error::store("account", "usage events could not be written for too long"));
+        }
+        if meters.is_empty() {
+            return Ok(Ok(Admitted::default()));
+        }
+        let holder = &mut self.known.holder;
+        let in_dollars = |id: &MeterId| holder.view(*id).is_some_and(|view| view.unit == Unit::Usd && view.hard);
+        let allowed = principal.key().allow_unpriced || holder.policy().allow_unpriced;
+        if !allowed && !call.is_free() && meters.iter().any(in_dollars) {
+            let names = || call.models().to_vec();
+            targets.retain(|target| target.endpoint().is_some_and(|endpoint| endpoint.pricing.is_some()));
+            if targets.is_empty() {
+                return Err(admission::unpriced(&names()));
+            }
+        }
+        let named: Vec<_> = targets.iter().map(|target| Rc::clone(&target.model)).collect();
+        let models: Vec<&str> = named.iter().map(|known| &*known.model.id).collect();
+        let policy = Rc::clone(holder.policy());
+        let left = holder.left(meters, &models, now);
+        let needs = |targets: &[Target]| {
+            let endpoints = || targets.iter().filter_map(|t| Some((&t.model.model, t.endpoint()?)));
+            let bounds = admission::bounds(&self.calibration, call, endpoints());
+            let prices = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).filter(|_| !call.is_free());
+            let prices: Vec<_> = prices.collect();
+            (admission::range(&prices, &policy, bounds, call.choices()), bounds, prices)
+        };
+        let (mut range, mut bounds, mut prices) = needs(targets);
+        if range.floor.usd > left {
+            // What is left does not cover the dearest of them: the others may do.
+            let covered = |target: &Target| needs(std::slice::from_ref(target)).0.floor.usd <= left;
+            if targets.iter().any(covered) {
+                targets.retain(covered);
+                (range, bounds, prices) = needs(targets);
+            }
+        }
+        let org = &principal.key().org;
+        let unreachable = self.known.unreachable(org, now).map(str::to_owned);
+        let holder = &mut self.known.holder;
+        match holder.reserve(&mut ticket, meters, &models, range, unreachable.is_some(), now) {
+            Reserve::Held(reservation) => Ok(Ok(Admitted::new(reservation, bounds, prices, policy, call.choices()))),
+            Reserve::Refused(view) => match unreachable {
+                Some(why) => Err(Error::store("account", why)),
+                None => Err(admission::refused(&view, range, now)),
+            },
+            Reserve::Ask(wants, pause_ms) => {
+                if let Some(why) = unreachable {
+                    return Err(Error::store("account", why));
+                }
+                // Nothing to ask: what was said a moment ago holds.
+                let asks = if wants.is_empty() { Vec::new() } else { vec![self.known.about_slices(org, wants, now)] };
+                Ok(Err(Lookups { ticket, pause_ms, asks }))
+            }
+        }
     }
 }
 

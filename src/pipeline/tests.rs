@@ -1,23 +1,28 @@
 //! The whole life of requests over a world in memory: KV is a map, the account is the real one over
 //! SQLite, providers follow a script. What `entry.mjs` does with effects, [`World`] does here.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::budget::estimate::estimate_tokens;
-use crate::framing::edit::apply;
+use super::{claims::CLAIM_MS, *};
 use crate::{
     account::{Context, commit as account, keys},
+    budget::estimate::estimate_tokens,
     catalog::{
         credential::Credential,
         snapshot::{PROVIDERS_KEY, model_key},
     },
+    dialect::passing::StreamEnd,
+    error::ErrorKind,
+    framing::edit::apply,
+    idempotency::{Kept, MAX_ANSWER},
+    metering::{CommitReply, Outcome, UsageEvent},
     money::NanoUsd,
     ports::{AdminRequest, Command, Sql},
+    routing::fallback::MAX_ATTEMPTS,
     testing::Memory,
 };
 

@@ -142,8 +142,14 @@ fn drawn(answer: Answer, wanted: Wanted, finish: &Finish) -> Read {
             Usage { tokens, estimated: false, provider_cost: used.provider_cost }
         },
     );
-    let facts =
-        ResponseFacts { upstream_id: id, finish_reason: reason, native_finish_reason: native, usage, service_tier };
+    let facts = ResponseFacts {
+        upstream_id: id,
+        finish_reason: reason,
+        native_finish_reason: native,
+        usage,
+        service_tier,
+        ..ResponseFacts::default()
+    };
     Ok(openai_images::encode_answer(pictures, facts, wanted, finish))
 }
 

@@ -202,7 +202,7 @@ class Providers(unittest.TestCase):
     def test_every_quirk_is_documented_and_used(self):
         used = {quirk for row in [*providers(), *(row for _, row in endpoints())] for quirk in row.get("quirks", [])}
         section = DOCUMENT.split("\n## Quirks\n")[1]
-        self.assertEqual(used, set(re.findall(r"^\| `([a-z_]+)` \|", section, re.M)))
+        self.assertEqual(used, set(re.findall(r"^\| `([a-z0-9_]+)` \|", section, re.M)))
 
     def test_every_data_policy_says_where_it_is_published(self):
         stated = {row["slug"] for row in providers() if "data_policy" in row}

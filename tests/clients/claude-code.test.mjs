@@ -163,7 +163,7 @@ for (const [dialect, { turn, whole }] of Object.entries(KINDS)) {
     });
 
     test("a stream that breaks ends in an error event", async () => {
-      const broken = streams([...turn.slice(0, 10), reset]);
+      const broken = streams([...turn.slice(0, 5), reset]);
       const events = eventsOf(await send(ask(await model(broken))));
       assert.equal(events[0].type, "message_start");
       const last = events.at(-1);

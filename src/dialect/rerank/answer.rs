@@ -4,7 +4,6 @@ use serde_json::{Map, Value as Tree, json};
 
 use super::Wanted;
 use crate::{
-    catalog::CostBreakdown,
     chat::ProviderError,
     dialect::{
         passing::{Finish, ResponseFacts, Usage},
@@ -18,7 +17,6 @@ use crate::{
         edit::ObjectEdits,
         json::{Kind, Object, Value},
     },
-    money::Price,
     routing::fallback::Cause,
 };
 
@@ -77,18 +75,11 @@ fn read_results(results: &[Value<'_>], wanted: &Wanted) -> Result<Vec<Ranked>, (
     results.filter(|results| !results.is_empty()).ok_or_else(malformed)
 }
 
-/// What it cost: searches are charged as so many requests.
-fn cost(used: &Usage, searches: Option<u64>, finish: &Finish) -> Option<CostBreakdown> {
-    let searches = searches.unwrap_or(1).max(1);
-    let mut pricing = finish.pricing.clone()?;
-    pricing.request = pricing.request.map(|price| Price::from_pico(price.pico().saturating_mul(searches)));
-    Finish { pricing: Some(pricing), ..finish.clone() }.cost(&used.tokens)
-}
-
 /// What was used. Whoever counts searches does not count tokens: those are estimated then, but where
 /// the searches are what is charged, nothing of the bill is.
 fn used(ranking: &Ranking, provider_cost: Option<f64>, finish: &Finish) -> Usage {
-    let used = prompt_usage(ranking.tokens, finish);
+    let mut used = prompt_usage(ranking.tokens, finish);
+    used.tokens.search_units = ranking.searches.unwrap_or(0);
     Usage { estimated: used.estimated && ranking.searches.is_none(), provider_cost, ..used }
 }
 
@@ -110,7 +101,7 @@ fn edited(
     finish: &Finish,
 ) -> Answered {
     let used = used(ranking, provider_cost, finish);
-    let cost = cost(&used, ranking.searches, finish);
+    let cost = finish.cost(&used.tokens);
     let mut edits = Vec::new();
     for result in results.iter().filter_map(Value::object) {
         let document = result.get("document").filter(|document| document.kind != Kind::Null);
@@ -146,7 +137,7 @@ fn document_at(wanted: &Wanted, index: u64) -> Option<&Tree> {
 /// An answer made of a ranking that came in another form.
 pub fn encode_ranking(ranking: &Ranking, provider_cost: Option<f64>, wanted: &Wanted, finish: &Finish) -> Answered {
     let used = used(ranking, provider_cost, finish);
-    let cost = cost(&used, ranking.searches, finish);
+    let cost = finish.cost(&used.tokens);
     let one = |Ranked { index, score }: &Ranked| {
         let mut result = Map::new();
         result.insert("index".to_owned(), (*index).into());

@@ -71,6 +71,12 @@ export const CLIENTS = {
     failure: ({ error }) => Number.isInteger(error?.code) && typeof error.status === "string" && error.message,
   },
 };
+// Google's streams for who does not ask for events: one array, an element at a time.
+CLIENTS["gemini-array"] = {
+  ...CLIENTS.gemini, streamsOnly: true, streamType: "application/json",
+  path: (model) => `/v1beta/models/${model}:streamGenerateContent`,
+  streamed: (text) => geminiChunks(parsed(text) ?? []),
+};
 
 // Google's SDKs know an error in a stream by its not being an event: plain JSON on a line of its own.
 const bare = (text) => text.split("\n").filter((line) => line.startsWith("{")).map(parsed);

@@ -15,7 +15,7 @@ export const clientNames = process.env.SLUICE_FORMATS_CLIENTS?.split(",") ?? Obj
 export const complete = process.env.SLUICE_FORMATS_DIALECTS === undefined && process.env.SLUICE_FORMATS_CLIENTS === undefined;
 
 // Older completions are asked for by clients of that format alone: of others the gateway asks chat.
-export const asks = (client, { dialect }) => dialect !== "openai.completions" || client === "completions";
+export const asks = (client, { dialect, stream }) => (dialect !== "openai.completions" || client === "completions") && !(CLIENTS[client].streamsOnly && stream === false);
 
 // Each client gets another chunking of the same stream.
 export async function runCase(world, exchange, client, at) {
@@ -32,7 +32,7 @@ export async function runCase(world, exchange, client, at) {
 function judge(client, { stream }, expected, answer) {
   if (answer.status !== 200) return refused(client, expected, answer);
   const type = answer.headers.get("content-type") ?? "";
-  const right = stream ? "text/event-stream" : "application/json";
+  const right = stream ? (client.streamType ?? "text/event-stream") : "application/json";
   if (!type.startsWith(right)) return [{ field: "content type", expected: right, got: type }];
   const got = stream ? client.streamed(answer.text) : client.said(parsed(answer.text));
   const found = differences(expected, got);

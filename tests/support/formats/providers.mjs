@@ -25,6 +25,11 @@ const KINDS = {
   "gemini.generateContent": { dialect: "gemini", at: () => "/gemini/v1beta" },
   "bedrock.converse": { dialect: "bedrock", at: () => "/bedrock", credential: AWS, row: { region: "us-east-1" }, model: "us.amazon.nova-lite-v1:0" },
   "cohere.chat.v2": { dialect: "cohere", at: () => "/cohere/v2" },
+  "anthropic.count_tokens": { dialect: "anthropic", at: () => "/anthropic/v1" },
+  "gemini.countTokens": { dialect: "gemini", at: () => "/gemini/v1beta" },
+  "gemini.embedContent": { dialect: "gemini", at: () => "/gemini/v1beta" },
+  "cohere.embed.v2": { dialect: "cohere", at: () => "/cohere/v2" },
+  "ollama.embed": { dialect: "ollama", at: () => "/ollama/api", credential: { type: "none" } },
   "ollama.chat": { dialect: "ollama", at: () => "/ollama/api", credential: { type: "none" } },
 };
 const AZURE = { dialect: "azure-openai", at: () => "/azure" };
@@ -37,6 +42,9 @@ const OWN = {
   "azure-openai openai.embeddings": AZURE,
   "azure-openai openai.responses": { dialect: "openai-responses", at: () => "/azure/openai/v1", credential: { type: "header", name: "api-key", value: BEARER.value } },
   "vertex gemini.generateContent": VERTEX,
+  "vertex gemini.countTokens": VERTEX,
+  "vertex gemini.embedContent": { ...VERTEX, quirks: ["embed_content"] },
+  "vertex vertex.predict": VERTEX,
   "vertex anthropic.messages": { ...VERTEX, model: "claude-sonnet-4-5@20250929" },
 };
 

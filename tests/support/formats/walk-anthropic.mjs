@@ -10,8 +10,9 @@ export function anthropicBody(body) {
   const said = new Said();
   if (body.type === "error" || body.error) said.fails(body.error?.message);
   else {
-    body.content.forEach((block, n) => take(said.choice(), block, n));
-    if (body.stop_reason) said.choice().finish = FINISH[body.stop_reason] ?? `unknown: ${body.stop_reason}`;
+    const choice = said.choice();
+    body.content.forEach((block, n) => take(choice, block, n));
+    if (body.stop_reason) choice.finish = FINISH[body.stop_reason] ?? `unknown: ${body.stop_reason}`;
     said.usage = used(body.usage);
   }
   return said.finished();
