@@ -12,7 +12,7 @@ use crate::{
         passing::{self, Finish, ResponseFacts},
         single::{self, Given},
     },
-    framing::edit::Edit,
+    framing::{edit::Edit, write},
     routing::fallback::Cause,
 };
 
@@ -83,7 +83,7 @@ pub fn read_answer(
         names.cost.insert("is_estimated".to_owned(), true.into());
     }
     let written = encode_answer(to, &answer, &names);
-    Ok(Answered { facts, cost, body: Err(written.to_string().into_bytes()) })
+    Ok(Answered { facts, cost, body: Err(write::text(&written, body.len())) })
 }
 
 /// The facts of an answer with what it used. Usage that no provider told has no native form.
@@ -98,7 +98,7 @@ pub fn read_single(read: single::Read) -> Result<Answered, (Cause, ProviderError
     let single::Answered { facts, cost, body } = read?;
     let body = match body {
         Given::Edits(edits) => Ok(edits),
-        Given::Json(tree) => Err(tree.to_string().into_bytes()),
+        Given::Json(tree) => Err(write::text(&tree, 0)),
     };
     Ok(Answered { facts, cost, body })
 }
