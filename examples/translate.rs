@@ -90,7 +90,9 @@ fn message() -> Vec<String> {
     let event = |value: serde_json::Value| format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap());
     let usage = json!({"input_tokens": 19, "output_tokens": 1});
     let mut events = vec![
-        event(json!({"type": "message_start", "message": {"id": "x", "role": "assistant", "content": [], "usage": usage}})),
+        event(
+            json!({"type": "message_start", "message": {"id": "x", "role": "assistant", "content": [], "usage": usage}}),
+        ),
         event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
     ];
     for n in 0..CHUNKS {
