@@ -20,6 +20,8 @@ mod media;
 mod outbound;
 mod parse;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod translated;
 mod weigh;
 mod wire;
