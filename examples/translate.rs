@@ -3,7 +3,14 @@
 //! `request` reads a chat of 1 MB and writes it for Anthropic; `stream` relays 1,000 of Anthropic's chunks to a client of
 //! chat. Both are what `npm run bench -- --formats` measures in workerd, without what is around it.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a tool for whoever works on the code")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a tool for whoever works on the code, run natively"
+)]
 
 use std::{collections::BTreeMap, hint::black_box, rc::Rc, time::Instant};
 
