@@ -97,28 +97,3 @@ pub fn stream_type(wire: Wire) -> &'static str {
 pub fn retry_after_s(wire: Wire, body: &[u8]) -> Option<u32> {
     if wire == Wire::Gemini { gemini::retry_after_s(body) } else { None }
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn quirks_say_what_else_is_spoken_under_the_same_address() {
-        for (row, endpoint, api, expected) in [
-            (&[][..], &[][..], Api::Responses, Wire::OpenaiChat),
-            (&[], &[], Api::Completions, Wire::OpenaiChat),
-            (&["responses", "completions"], &[], Api::Chat, Wire::OpenaiChat),
-            (&["responses", "completions"], &[], Api::Responses, Wire::OpenaiResponses),
-            (&["responses", "completions"], &[], Api::Completions, Wire::OpenaiCompletions),
-            (&["responses", "completions"], &["responses_only"], Api::Chat, Wire::OpenaiResponses),
-            (&["responses", "completions"], &["responses_only"], Api::Completions, Wire::OpenaiResponses),
-        ] {
-            let row = json!({ "slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example", "quirks": row });
-            let endpoint = json!({ "provider": "p", "upstream_model": "m", "quirks": endpoint });
-            let (row, endpoint) = (serde_json::from_value(row).unwrap(), serde_json::from_value(endpoint).unwrap());
-            assert_eq!(spoken(api, &row, &endpoint), expected, "{row:?} {endpoint:?} {api:?}");
-        }
-    }
-}

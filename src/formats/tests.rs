@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Wanted, outbound, parse, route, serves};
+use super::{Api, Wanted, Wire, outbound, parse, route, serves, spoken};
 use crate::{catalog::Provider, error::Error};
 
 /// Where requests come in, and a body with a place for what is tried.
@@ -123,5 +123,24 @@ fn numbers_beyond_every_type_and_halves_of_characters_are_passed_on_or_refused()
                 errors(path, format!(r#"{{"{member}":{value},{}"#, &whole[1..]).as_bytes());
             }
         }
+    }
+}
+
+#[test]
+fn quirks_say_what_else_is_spoken_under_the_same_address() {
+    for (row, endpoint, api, expected) in [
+        (&[][..], &[][..], Api::Responses, Wire::OpenaiChat),
+        (&[], &[], Api::Completions, Wire::OpenaiChat),
+        (&["responses", "completions"], &[], Api::Chat, Wire::OpenaiChat),
+        (&["responses", "completions"], &[], Api::Responses, Wire::OpenaiResponses),
+        (&["responses", "completions"], &[], Api::Completions, Wire::OpenaiCompletions),
+        (&["responses", "completions"], &["responses_only"], Api::Chat, Wire::OpenaiResponses),
+        (&["responses", "completions"], &["responses_only"], Api::Completions, Wire::OpenaiResponses),
+    ] {
+        let row =
+            json!({ "slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example", "quirks": row });
+        let endpoint = json!({ "provider": "p", "upstream_model": "m", "quirks": endpoint });
+        let (row, endpoint) = (serde_json::from_value(row).unwrap(), serde_json::from_value(endpoint).unwrap());
+        assert_eq!(spoken(api, &row, &endpoint), expected, "{row:?} {endpoint:?} {api:?}");
     }
 }
