@@ -101,7 +101,6 @@ pub fn take_body() -> Vec<u8> {
 
 /// A medium that was at an address. A `why` says that it could not be had.
 #[wasm_bindgen]
-#[expect(clippy::needless_pass_by_value, reason = "how optional texts cross")]
 pub fn learn_medium(exchange: u32, url: &str, content_type: &str, bytes: &[u8], why: Option<String>) {
     let medium = why.map_or_else(|| Fetched::of(content_type, bytes), Fetched::Failed);
     with(|gateway| gateway.learn_medium(exchange, url, medium));
