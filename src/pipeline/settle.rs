@@ -54,7 +54,8 @@ impl Gateway {
             self.calibration.learn(&model, exchange.weight, tokens.prompt, tokens.completion);
         }
         if let Some(Claiming { wanted, answer }) = exchange.claim.take() {
-            let kept = (outcome == Outcome::Ok).then(|| wanted.seal(exchange.id.as_str(), exchange.stream, &answer));
+            let seal = || wanted.seal(exchange.id.as_str(), exchange.stream, answer.as_deref());
+            let kept = (outcome == Outcome::Ok).then(seal);
             let Claim { id, owner, .. } = wanted.claim;
             self.finished.push(Finished { id, owner, kept });
         }
