@@ -1,14 +1,26 @@
-// A provider that does as it is told: an HTTP server in the OpenAI chat dialect, whose every answer is
-// scripted, and which remembers what it was sent. A behaviour is a function of the exchange; the
-// request's `model` names it, so that tests beside each other do not meet.
+// A provider that does as it is told: an HTTP server whose every answer is scripted, and which remembers
+// what it was sent. A behaviour is a function of the exchange; the model that the request names (in its
+// body, its form or its path, whatever the dialect) chooses it, so that tests beside each other do not meet.
+// What names no model is chosen by its path.
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { parsed } from "./chat.mjs";
 import { freePort, pause } from "./common.mjs";
+
+// `models/m:verb`, `model/m/converse`, `deployments/m/chat`.
+const IN_PATH = /\/(?:models?|deployments)\/([^/:?]+)/;
+const IN_FORM = /name="model"\r\n\r\n([^\r]*)\r\n/;
+
+function nameOf(url, body, raw) {
+  const inPath = IN_PATH.exec(url)?.[1];
+  return inPath === undefined ? (body?.model ?? IN_FORM.exec(raw.toString("latin1"))?.[1] ?? url.split("?")[0]) : decodeURIComponent(inPath);
+}
 
 // One request as the provider saw it.
 class Exchange {
   constructor(request, response, raw) {
-    Object.assign(this, { response, raw, path: request.url, headers: request.headers, body: JSON.parse(raw.toString()), sent: [] });
+    const body = parsed(raw.toString());
+    Object.assign(this, { response, raw, body, path: request.url, headers: request.headers, name: nameOf(request.url, body, raw), sent: [] });
     // The gateway hung up before the answer was complete.
     this.aborted = false;
     this.closed = new Promise((done) => response.once("close", () => {
@@ -46,7 +58,7 @@ export async function startFakeProvider() {
     for await (const part of request) parts.push(part);
     const exchange = new Exchange(request, response, Buffer.concat(parts));
     received.push(exchange);
-    const behaviour = behaviours.get(exchange.body.model);
+    const behaviour = behaviours.get(exchange.name);
     if (behaviour === undefined) return void response.writeHead(404, { "content-type": "application/json" }).end('{"error":{"message":"no such model"}}');
     await behaviour(exchange);
     if (!response.writableEnded && !response.destroyed) response.end();
@@ -56,12 +68,14 @@ export async function startFakeProvider() {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   server.unref();
+  const origin = `http://127.0.0.1:${server.address().port}`;
   return {
-    url: `http://127.0.0.1:${server.address().port}/v1`,
+    origin,
+    url: `${origin}/v1`,
     // A place where nobody listens.
     deadUrl: `http://127.0.0.1:${await freePort()}/v1`,
-    when(model, behaviour) { behaviours.set(model, behaviour); },
-    received: (model) => received.filter((exchange) => exchange.body.model === model),
+    when(name, behaviour) { behaviours.set(name, behaviour); },
+    received: (name) => received.filter((exchange) => exchange.name === name),
     async stop() {
       server.closeAllConnections();
       server.close();
