@@ -16,6 +16,65 @@ const WORDS = ["All ", "about ", ANSWER, "."];
 const COST = USAGE.prompt_tokens * PRICE.prompt + USAGE.completion_tokens * PRICE.completion;
 const SECRETS = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
+// A request with a bit of everything, and the same as each format has it.
+const schema = { type: "object", properties: { at: { type: "string" } } };
+const look = { name: "look", description: "Looks." };
+const calls = [{ id: "call_1", type: "function", function: { name: "look", arguments: '{"at":"sky"}' } }];
+const ASKED = {
+  messages: [
+    { role: "system", content: "Be brief." }, { role: "user", content: PROMPT }, { role: "assistant", content: null, tool_calls: calls }, { role: "tool", tool_call_id: "call_1", content: "blue" },
+  ],
+  max_tokens: 50, temperature: 0.5, tools: [{ type: "function", function: { ...look, parameters: schema } }], tool_choice: "auto",
+};
+const claude = {
+  max_tokens: 50, temperature: 0.5, system: "Be brief.", tools: [{ ...look, input_schema: schema }], tool_choice: { type: "auto" },
+  messages: [
+    { role: "user", content: PROMPT }, { role: "assistant", content: [{ type: "tool_use", id: "call_1", name: "look", input: { at: "sky" } }] },
+    { role: "user", content: [{ type: "tool_result", tool_use_id: "call_1", content: "blue" }] },
+  ],
+};
+const google = {
+  systemInstruction: { parts: [{ text: "Be brief." }] }, generationConfig: { maxOutputTokens: 50, temperature: 0.5 },
+  tools: [{ functionDeclarations: [{ ...look, parametersJsonSchema: schema }] }], toolConfig: { functionCallingConfig: { mode: "AUTO" } },
+  contents: [
+    { role: "user", parts: [{ text: PROMPT }] }, { role: "model", parts: [{ functionCall: { name: "look", args: { at: "sky" } } }] },
+    { role: "user", parts: [{ functionResponse: { name: "look", response: { output: "blue" } } }] },
+  ],
+};
+const SPOKEN = {
+  openai: ASKED,
+  "azure-openai": ASKED,
+  "openai-responses": {
+    max_output_tokens: 50, temperature: 0.5, store: false, tools: [{ type: "function", ...look, parameters: schema, strict: false }], tool_choice: "auto",
+    input: [
+      { role: "system", content: "Be brief." }, { role: "user", content: PROMPT }, { type: "function_call", call_id: "call_1", name: "look", arguments: '{"at":"sky"}' },
+      { type: "function_call_output", call_id: "call_1", output: "blue" },
+    ],
+  },
+  anthropic: claude,
+  gemini: google,
+  vertex: google,
+  bedrock: {
+    system: [{ text: "Be brief." }], inferenceConfig: { maxTokens: 50, temperature: 0.5 }, toolConfig: { tools: [{ toolSpec: { ...look, inputSchema: { json: schema } } }] },
+    messages: [
+      { role: "user", content: [{ text: PROMPT }] }, { role: "assistant", content: [{ toolUse: { toolUseId: "call_1", name: "look", input: { at: "sky" } } }] },
+      { role: "user", content: [{ toolResult: { toolUseId: "call_1", content: [{ text: "blue" }] } }] },
+    ],
+  },
+  // That the model chooses is what Cohere and Bedrock take for granted.
+  cohere: {
+    stream: false, max_tokens: 50, temperature: 0.5, tools: ASKED.tools,
+    messages: ASKED.messages.map(({ content, ...message }) => (content === null ? message : { ...message, content })),
+  },
+  ollama: {
+    stream: false, options: { num_predict: 50, temperature: 0.5 }, tools: ASKED.tools,
+    messages: [
+      { role: "system", content: "Be brief." }, { role: "user", content: PROMPT }, { role: "assistant", content: "", tool_calls: [{ type: "function", function: { name: "look", arguments: { at: "sky" } } }] },
+      { role: "tool", tool_name: "look", content: "blue" },
+    ],
+  },
+};
+
 describe("on workerd", { concurrency: 8 }, () => {
   let world;
   let models = 0;
@@ -79,6 +138,17 @@ describe("on workerd", { concurrency: 8 }, () => {
         assert.equal(row.cost_nano, Math.round(COST * 1e9));
       });
     }
+  }
+
+  for (const [dialect, body] of Object.entries(SPOKEN)) {
+    test(`${dialect} gets the request in its own words`, async () => {
+      const model = await modelOf([dialect, answers(DIALECTS[dialect].whole("fine"))]);
+      const answer = await world.chat({ model, ...ASKED });
+      assert.equal(answer.status, 200, answer.text);
+      const named = DIALECTS[dialect].path("NAME").includes("NAME") && !/azure/.test(dialect) ? {} : { model: `${model.replace("test/", "")}-1` };
+      assert.deepEqual(world.received(model)[0].body, { ...named, ...body });
+      assert.equal(answer.headers.get("x-sluice-losses"), null);
+    });
   }
 
   // How a stream goes wrong after its first content.
