@@ -8,15 +8,17 @@ const usage = `npm run bench -- [options]
   --seconds S      length of a cell (default 1.6)
   --quick          2 short rounds, Sluice and the JS floor only, docs not written
   --only a,b       scenarios: json-c1 json-c16 prompt-32k prompt-1m sse-c1 sse-paced sse-burst
+                   translated-c16 translated-paced translated-burst translated-1m
   --targets a,b    targets: sluice sluice-budgets sluice-native floor-js floor-wasm portkey-workerd portkey-node litellm nginx
   --out DIR        where benchmarks.md and benchmarks.svg go (default docs; with a choice of scenarios or targets: nowhere)
+  --formats        only what is translated, beside the floor and Portkey in workerd
   --budgets        what budgets ask of the Account object instead, and how much it takes
   --variants       compare ways for a worker to relay a stream instead
 `;
 
 const options = {
   rounds: { type: "string" }, seconds: { type: "string" }, quick: { type: "boolean" }, only: { type: "string" },
-  targets: { type: "string" }, out: { type: "string" }, budgets: { type: "boolean" }, variants: { type: "boolean" }, help: { type: "boolean" },
+  targets: { type: "string" }, out: { type: "string" }, formats: { type: "boolean" }, budgets: { type: "boolean" }, variants: { type: "boolean" }, help: { type: "boolean" },
 };
 
 let chosen;
@@ -52,13 +54,14 @@ async function main() {
     return budgets({ seconds: chosen.quick ? 5 : 20 });
   }
   const { bench } = await import("../bench/lib/bench.mjs");
-  const partial = chosen.quick || chosen.only || chosen.targets;
+  const partial = chosen.quick || chosen.formats || chosen.only || chosen.targets;
   return bench({
     rounds,
     seconds,
     warmup: chosen.quick ? 0.15 : 0.3,
-    only: list(chosen.only),
-    targets: list(chosen.targets) ?? (chosen.quick ? ["sluice", "sluice-budgets", "sluice-native", "floor-js"] : undefined),
+    only: list(chosen.only) ?? (chosen.formats ? ["translated-c16", "translated-paced", "translated-burst", "translated-1m"] : undefined),
+    cold: !chosen.formats,
+    targets: list(chosen.targets) ?? (chosen.formats ? ["sluice", "floor-js", "portkey-workerd"] : chosen.quick ? ["sluice", "sluice-budgets", "sluice-native", "floor-js"] : undefined),
     out: chosen.out ?? (partial ? undefined : "docs"),
   });
 }

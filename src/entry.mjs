@@ -16,7 +16,7 @@ const INFERENCE = new Set(
   ].flatMap((path) => [`/v1/${path}`, `/api/v1/${path}`]),
 );
 // Gemini's: the model and what is asked of it stand in the path.
-const GEMINI = /^\/v1(?:(?:alpha|beta)?\/models|alpha|beta)\/[^?]+:[A-Za-z]+$/;
+const GEMINI = /^(?:\/api)?\/v1(?:(?:alpha|beta)?\/models|alpha|beta)\/.+:(?:generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)$/;
 // Answered here, without a key.
 const OPEN = new Set(["/health", "/openapi.json", "/v1/openapi.json", "/api/v1/openapi.json"]);
 

@@ -15,7 +15,7 @@ import { workerdVersion } from "./workerd.mjs";
 
 const say = (text) => process.stderr.write(`${text}\n`);
 
-export async function bench({ rounds, seconds, warmup, only, targets: wanted, out }) {
+export async function bench({ rounds, seconds, warmup, only, targets: wanted, out, cold = true }) {
   const begun = Date.now();
   const chosen = new Set(only ?? scenarios.map(({ id }) => id));
   known("scenario", chosen, scenarios);
@@ -27,8 +27,8 @@ export async function bench({ rounds, seconds, warmup, only, targets: wanted, ou
     await target.prepare?.({ mock });
     return target;
   });
-  const fresh = targets.filter(({ cold }) => cold).map((target) => ({ ...target, fresh: () => (target.fresh ?? target.start)({ mock }) }));
-  say("first requests of fresh processes");
+  const fresh = targets.filter((target) => cold && target.cold).map((target) => ({ ...target, fresh: () => (target.fresh ?? target.start)({ mock }) }));
+  if (cold) say("first requests of fresh processes");
   const first = await firstRequests(mock, fresh, rounds);
 
   const own = targets.filter(({ modeOf }) => !modeOf);

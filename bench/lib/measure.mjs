@@ -9,26 +9,35 @@ const say = (text) => process.stderr.write(`${text}\n`);
 export async function warm(mock, targets, chosen, seconds) {
   for (const target of targets) {
     for (const scenario of scenarios.filter((one) => chosen.has(one.id) && takes(target, one))) {
-      const cell = await load(mock, target, { ...scenario.load, seconds });
+      const cell = await load(mock, as(target, scenario), { ...scenario.load, seconds });
       if (cell.failures) say(`  ${target.id} ${scenario.id}: ${cell.failures} failures while warming up: ${cell.first_failure}`);
     }
   }
 }
 
 function takes(target, scenario) {
+  if (scenario.translated && target.translated === undefined) return false;
   return target.scenarios?.includes(scenario.id) ?? true;
+}
+
+/** The target as that scenario asks it. */
+function as(target, { translated }) {
+  return translated ? { ...target, ...target.translated } : target;
 }
 
 /** Rows {round, scenario, target, cell}. Direct comes first in each round, then the targets, back and forth by round. */
 export async function measure(mock, targets, { rounds, seconds, warmup, chosen }) {
-  const direct = { id: "direct", port: mock.port, pid: 0, request: { path: "/v1/chat/completions", model: "bench-model" } };
+  const direct = {
+    id: "direct", port: mock.port, pid: 0, request: { path: "/v1/chat/completions", model: "bench-model" },
+    translated: { request: { path: "/v1/messages", model: "bench-model", answers: "messages" } },
+  };
   const rows = [];
   for (let round = 0; round < rounds; round++) {
     const begun = Date.now();
     for (const scenario of scenarios.filter((one) => chosen.has(one.id))) {
       const order = targets.filter((target) => takes(target, scenario));
       for (const target of [direct, ...(round % 2 ? order.toReversed() : order)]) {
-        const cell = await load(mock, target, { ...scenario.load, seconds, warmup });
+        const cell = await load(mock, as(target, scenario), { ...scenario.load, seconds, warmup });
         if (cell.failures) say(`  ${target.id} ${scenario.id}: ${cell.failures} failures: ${cell.first_failure}`);
         rows.push({ round, scenario: scenario.id, target: target.id, cell });
       }

@@ -32,9 +32,9 @@ export async function startMock() {
 
 /** One cell: `load` against `target` (port, pid, request), as the options of bench/tools/src/bin/load.rs. */
 export async function load(mock, target, options) {
-  const { path, model, headers = [] } = target.request;
+  const { path, model, answers, headers = [] } = target.request;
   const given = {
-    port: target.port, path, model, "target-pid": target.pid ?? 0, "mock-pid": mock.pid, ...options,
+    port: target.port, path, model, answers, "target-pid": target.pid ?? 0, "mock-pid": mock.pid, ...options,
   };
   const args = Object.entries(given).filter(([, value]) => value !== undefined).flatMap(([name, value]) => [`--${name}`, String(value)]);
   for (const header of headers) args.push("--header", header);

@@ -19,11 +19,11 @@ function version() {
   return JSON.parse(readFileSync(join(server, "..", "..", "package.json"), "utf8")).version;
 }
 
-function request(mock) {
+function request(mock, provider = "openai") {
   return {
     path: "/v1/chat/completions",
     model: "bench-model",
-    headers: ["authorization: Bearer sk-bench", "x-portkey-provider: openai", `x-portkey-custom-host: ${mock.url}/v1`],
+    headers: ["authorization: Bearer sk-bench", `x-portkey-provider: ${provider}`, `x-portkey-custom-host: ${mock.url}/v1`],
   };
 }
 
@@ -39,7 +39,7 @@ export const portkeyNode = {
     const port = await freePort();
     const child = start("portkey-node", node, [server, `--port=${port}`, "--headless"], { role: "target", env: { ...process.env, ...env(mock) } });
     await until(child, "portkey-node", () => accepts(port));
-    return { port, pid: child.pid, request: request(mock), version: version(), stop: () => stop(child) };
+    return { port, pid: child.pid, request: request(mock), translated: { request: request(mock, "anthropic") }, version: version(), stop: () => stop(child) };
   },
 };
 
@@ -73,7 +73,7 @@ export const portkeyWorkerd = {
       bindings: env(mock),
       request: request(mock),
     });
-    return { ...running, version: version() };
+    return { ...running, translated: { request: request(mock, "anthropic") }, version: version() };
   },
 };
 

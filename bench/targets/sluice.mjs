@@ -9,9 +9,10 @@ import { root, work } from "../lib/files.mjs";
 import { accepts, answers, freePort, start as spawn, stop, Unavailable, until } from "../lib/process.mjs";
 import { size } from "../lib/workerd.mjs";
 
-const serve = join(root, "scripts", "serve.mjs");
+const command = join(root, "scripts", "serve.mjs");
 const node = join(root, "node_modules", ".bin", "node");
 const model = "bench/model";
+const translatedModel = "bench/translated";
 
 /** The prepared gateway with the command line and environment of its workerd. */
 let bare;
@@ -58,6 +59,7 @@ export const sluice = {
       size: size(["worker.mjs", "sluice.wasm"].map((name) => join(root, "build", name))),
       version: JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version,
       request: request(gateway),
+      translated: { request: { ...request(gateway), model: translatedModel } },
       stop: gateway.stop,
     };
   },
@@ -84,7 +86,7 @@ export const sluiceNative = {
   note: "the same process, streams passed on unedited at the request's wish (`X-Sluice-Stream: native`)",
   scenarios: ["sse-c1", "sse-paced", "sse-burst"],
   modeOf: "sluice",
-  mode: (running) => ({ ...running, request: { ...running.request, headers: [...running.request.headers, "x-sluice-stream: native"] } }),
+  mode: (running) => ({ ...running, translated: undefined, request: { ...running.request, headers: [...running.request.headers, "x-sluice-stream: native"] } }),
 };
 
 export const request = ({ credentials }) => ({
@@ -105,7 +107,7 @@ async function launch(name, state) {
   rmSync(files.pid, { force: true });
   const env = { ...process.env, PORT: String(port), SLUICE_STATE: state, SLUICE_DEMO: "0" };
   for (const name of Object.keys(env)) if (/_API_KEY$/.test(name)) delete env[name];
-  const child = spawn(name, node, [serve], { role: "target", env });
+  const child = spawn(name, node, [command], { role: "target", env });
   // The first start may build the gateway; its workerd opens the port.
   await until(child, name, async () => existsSync(files.credentials) && existsSync(files.pid) && await accepts(port), 600);
   const pid = Number(readFileSync(files.pid, "utf8"));
@@ -125,9 +127,15 @@ async function register(gateway, mock) {
     if (tries > 100) throw new Unavailable("GET /health does not answer 200");
     await sleep(100);
   }
-  await admin(gateway, "PUT", "admin/providers/mock", {
+  await serve(gateway, mock, "mock", "openai", model);
+  await serve(gateway, mock, "mock-messages", "anthropic", translatedModel);
+}
+
+/** Registers the mock as a provider of that dialect, with one model. */
+async function serve(gateway, mock, provider, dialect, model) {
+  await admin(gateway, "PUT", `admin/providers/${provider}`, {
     name: "Mock",
-    dialect: "openai",
+    dialect,
     base_url: `${mock.url}/v1`,
     credential: { type: "bearer", value: "sk-bench" },
     allow_private_network: true,
@@ -136,7 +144,7 @@ async function register(gateway, mock) {
     name: "Bench",
     context_length: 1_000_000,
     endpoints: [{
-      provider: "mock",
+      provider,
       upstream_model: "bench-model",
       pricing: { prompt: "0.0000025", completion: "0.00001" },
       context_length: 1_000_000,

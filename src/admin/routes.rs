@@ -1,6 +1,9 @@
 //! Every route of the gateway but the way in which it is served: path, methods, and which key it takes.
 //!
-//! Paths are below `/v1`, which `/api/v1` means too. What is not in the table does not exist.
+//! Paths are below `/v1`, which `/api/v1` means too; Gemini's are below `/v1beta` and `/v1alpha` as well.
+//! What is not in the table does not exist.
+
+use std::borrow::Cow;
 
 use crate::{
     auth::KeyKind,
@@ -40,7 +43,7 @@ pub enum Answer {
 pub struct Route {
     /// HTTP method.
     pub method: &'static str,
-    /// Segments in braces match any one segment.
+    /// Segments in braces match any one segment; what stands before a colon, any number of them.
     pub path: &'static str,
     /// Who may call.
     pub access: Access,
@@ -61,6 +64,21 @@ pub static ROUTES: &[Route] = &[
     route("GET",    "/health",                                Access::Public, Answer::Entry),
     route("GET",    "/openapi.json",                          Access::Public, Answer::Entry),
     route("POST",   "/chat/completions",                      INFERENCE,      Answer::Entry),
+    route("POST",   "/completions",                           INFERENCE,      Answer::Entry),
+    route("POST",   "/responses",                             INFERENCE,      Answer::Entry),
+    route("POST",   "/messages",                              INFERENCE,      Answer::Entry),
+    route("POST",   "/messages/count_tokens",                 INFERENCE,      Answer::Entry),
+    route("POST",   "/embeddings",                            INFERENCE,      Answer::Entry),
+    route("POST",   "/rerank",                                INFERENCE,      Answer::Entry),
+    route("POST",   "/moderations",                           INFERENCE,      Answer::Entry),
+    route("POST",   "/images/generations",                    INFERENCE,      Answer::Entry),
+    route("POST",   "/audio/speech",                          INFERENCE,      Answer::Entry),
+    route("POST",   "/audio/transcriptions",                  INFERENCE,      Answer::Entry),
+    route("POST",   "/models/{model}:generateContent",        INFERENCE,      Answer::Entry),
+    route("POST",   "/models/{model}:streamGenerateContent",  INFERENCE,      Answer::Entry),
+    route("POST",   "/models/{model}:countTokens",            INFERENCE,      Answer::Entry),
+    route("POST",   "/models/{model}:embedContent",           INFERENCE,      Answer::Entry),
+    route("POST",   "/models/{model}:batchEmbedContents",     INFERENCE,      Answer::Entry),
 
     route("GET",    "/models",                                Access::AnyKey, Answer::Models),
     route("GET",    "/models/count",                          Access::AnyKey, Answer::Models),
@@ -138,10 +156,30 @@ pub struct NoRoute {
 }
 
 /// The path below the base URL, without a slash at its end: `/api/v1/keys` and `/v1/keys/` are `/keys`.
-pub fn below_base(path: &str) -> &str {
+/// Gemini's are `/models/{model}:{method}`, also where a client leaves `models/` out.
+pub fn below_base(path: &str) -> Cow<'_, str> {
     let path = path.strip_prefix("/api").filter(|rest| rest.starts_with("/v1")).unwrap_or(path);
+    if let Some(rest) = ["/v1beta/", "/v1alpha/"].iter().find_map(|base| path.strip_prefix(base)) {
+        let called = format!("/models/{}", rest.strip_prefix("models/").unwrap_or(rest));
+        if names_method(&called) {
+            return called.into();
+        }
+    }
     let path = path.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
-    path.trim_end_matches('/')
+    path.trim_end_matches('/').into()
+}
+
+/// Whether a path below the base is `/models/{model}:{method}`, whatever the method.
+fn names_method(path: &str) -> bool {
+    let called = path.strip_prefix("/models/").and_then(|rest| rest.rsplit_once(':'));
+    called.is_some_and(|(_, method)| !method.contains('/'))
+}
+
+/// Whether who calls that path reads Gemini's errors. (Below `/v1` the colon of a `GET` may be that of a
+/// model's variant.)
+pub fn is_geminis(method: &str, path: &str) -> bool {
+    let own = method == "POST" || ["/v1beta/", "/v1alpha/"].iter().any(|base| path.contains(base));
+    own && names_method(&below_base(path))
 }
 
 /// The row of a request. `path` is [`below_base`], still percent-encoded.
@@ -168,6 +206,11 @@ pub fn find(method: &str, path: &str) -> Result<&'static Route, Box<NoRoute>> {
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
+    // The name of a model, which has slashes of its own, and a method.
+    if let Some((before, method)) = pattern.split_once("{model}") {
+        let name = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(method));
+        return name.is_some_and(|name| !name.is_empty());
+    }
     let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
     loop {
         match (wanted.next(), given.next()) {
@@ -241,10 +284,11 @@ mod tests {
         for path in ["/v1/keys", "/api/v1/keys", "/v1/keys/"] {
             assert_eq!(below_base(path), "/keys");
         }
-        assert_eq!(
-            (below_base("/v1"), below_base("/health"), below_base("/api/keys"), below_base("/v10/keys")),
-            ("", "/health", "/api/keys", "/v10/keys")
-        );
+        for (path, below) in
+            [("/v1", ""), ("/health", "/health"), ("/api/keys", "/api/keys"), ("/v10/keys", "/v10/keys")]
+        {
+            assert_eq!(below_base(path), below);
+        }
         for (method, path) in [
             ("GET", ""),
             ("GET", "/"),
@@ -260,5 +304,29 @@ mod tests {
         assert_eq!((wrong.error.status(), wrong.allow.as_deref()), (405, Some("GET, PATCH, DELETE")));
         assert_eq!(find("GET", "/chat/completions").unwrap_err().allow.as_deref(), Some("POST"));
         assert!(find("GET", "/models/a/b:c/endpoints").is_ok());
+    }
+
+    #[test]
+    fn geminis_paths_name_a_model_and_a_method() {
+        for base in ["/v1beta", "/v1alpha", "/v1", "/api/v1", "/api/v1beta"] {
+            let path = format!("{base}/models/a/b:floor:countTokens");
+            let below = below_base(&path);
+            assert_eq!(below, "/models/a/b:floor:countTokens");
+            assert!(is_geminis("POST", &path) && find("POST", &below).is_ok(), "{path}");
+            assert_eq!(find("GET", &below).unwrap_err().allow.as_deref(), Some("POST"), "{path}");
+        }
+        assert_eq!(below_base("/v1beta/a/b:countTokens"), "/models/a/b:countTokens");
+        for path in ["/v1beta/models/a/b:predictLongRunning", "/v1/models/:countTokens", "/v1beta/models/a/b:"] {
+            let below = below_base(path);
+            assert!(is_geminis("POST", path), "{path}");
+            assert_eq!(find("POST", &below).unwrap_err().error.status(), 404, "{path}");
+        }
+        // Nothing else is below Gemini's bases.
+        for path in ["/v1beta/keys", "/v1beta/models", "/v1beta/models/a/b:c/endpoints"] {
+            assert_eq!(below_base(path), path);
+            assert_eq!(find("GET", path).unwrap_err().error.status(), 404, "{path}");
+        }
+        assert!(is_geminis("GET", "/v1beta/a/b:countTokens") && !is_geminis("GET", "/v1/models/a/b:floor"));
+        assert!(!is_geminis("POST", "/v1/models/a/b:c/endpoints") && !is_geminis("POST", "/v1/models/a/b"));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         passing::{self, Finish, ResponseFacts},
         single::{self, Given},
     },
-    framing::edit::Edit,
+    framing::{edit::Edit, write},
     routing::fallback::Cause,
 };
 
@@ -94,7 +94,7 @@ pub fn read_answer(
         names.cost.insert("is_estimated".to_owned(), true.into());
     }
     let written = encode_answer(to, &answer, &names);
-    Ok(Answered { facts, cost, body: Err(written.to_string().into_bytes()) })
+    Ok(Answered { facts, cost, body: Err(write::text(&written, body.len())) })
 }
 
 /// How a block is called that only its own format knows.
@@ -121,7 +121,7 @@ pub fn read_single(read: single::Read) -> Result<Answered, (Cause, ProviderError
     let single::Answered { facts, cost, body } = read?;
     let body = match body {
         Given::Edits(edits) => Ok(edits),
-        Given::Json(tree) => Err(tree.to_string().into_bytes()),
+        Given::Json(tree) => Err(write::text(&tree, 0)),
     };
     Ok(Answered { facts, cost, body })
 }

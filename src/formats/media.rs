@@ -68,9 +68,8 @@ fn wants_bytes(medium: &Media, wire: Wire, target: &Target<'_>) -> bool {
         }
         Wire::AnthropicMessages => quirk("vertex") || quirk("bedrock_invoke") || url.starts_with("http://"),
         Wire::OpenaiChat => match medium.kind {
-            MediaKind::Image => false,
+            MediaKind::Image | MediaKind::Video => false,
             MediaKind::Audio => !quirk("audio_url"),
-            MediaKind::Video => false,
             MediaKind::Document => !(quirk("openrouter") || quirk("file_url") || quirk("document_url")),
         },
         Wire::OpenaiResponses => medium.kind == MediaKind::Audio,

@@ -20,6 +20,8 @@ mod media;
 mod outbound;
 mod parse;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod translated;
 mod weigh;
 mod wire;
@@ -69,9 +71,8 @@ pub fn spoken(api: Api, provider: &Provider, endpoint: &Endpoint) -> Wire {
         },
         Dialect::OpenaiResponses => Wire::OpenaiResponses,
         Dialect::Anthropic => Wire::AnthropicMessages,
-        Dialect::Gemini => Wire::Gemini,
         Dialect::Vertex if is_claude(&endpoint.upstream_model) => Wire::AnthropicMessages,
-        Dialect::Vertex => Wire::Gemini,
+        Dialect::Gemini | Dialect::Vertex => Wire::Gemini,
         Dialect::Bedrock => Wire::BedrockConverse,
         Dialect::Cohere => Wire::CohereChat,
         Dialect::Ollama => Wire::OllamaChat,
@@ -95,29 +96,4 @@ pub fn stream_type(wire: Wire) -> &'static str {
 /// When to come again, where an error body says so.
 pub fn retry_after_s(wire: Wire, body: &[u8]) -> Option<u32> {
     if wire == Wire::Gemini { gemini::retry_after_s(body) } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn quirks_say_what_else_is_spoken_under_the_same_address() {
-        for (row, endpoint, api, expected) in [
-            (&[][..], &[][..], Api::Responses, Wire::OpenaiChat),
-            (&[], &[], Api::Completions, Wire::OpenaiChat),
-            (&["responses", "completions"], &[], Api::Chat, Wire::OpenaiChat),
-            (&["responses", "completions"], &[], Api::Responses, Wire::OpenaiResponses),
-            (&["responses", "completions"], &[], Api::Completions, Wire::OpenaiCompletions),
-            (&["responses", "completions"], &["responses_only"], Api::Chat, Wire::OpenaiResponses),
-            (&["responses", "completions"], &["responses_only"], Api::Completions, Wire::OpenaiResponses),
-        ] {
-            let row = json!({ "slug": "p", "name": "P", "dialect": "openai", "base_url": "https://p.example", "quirks": row });
-            let endpoint = json!({ "provider": "p", "upstream_model": "m", "quirks": endpoint });
-            let (row, endpoint) = (serde_json::from_value(row).unwrap(), serde_json::from_value(endpoint).unwrap());
-            assert_eq!(spoken(api, &row, &endpoint), expected, "{row:?} {endpoint:?} {api:?}");
-        }
-    }
 }

@@ -19,7 +19,10 @@ use crate::{
         single::{self, Place, Sent},
     },
     error::Result,
-    framing::edit::{Edit, apply},
+    framing::{
+        edit::{Edit, apply},
+        write,
+    },
     provider::{azure, bedrock, google},
     task::count,
 };
@@ -144,7 +147,7 @@ fn conversation(
     fill(&mut request, wire, &target, fetched)?;
     let encoded = encode_request(wire, &request, &target)?;
     let losses = listed(&encoded.losses);
-    let body = Body::New(encoded.body.to_string().into_bytes());
+    let body = Body::New(write::text(&encoded.body, call.body.len()));
     Ok(Wanted::Call(Box::new(Outbound { url, wire, content_type, body, losses })))
 }
 
@@ -177,7 +180,7 @@ fn single(made: single::Outbound, wire: Wire, row: &Provider, endpoint: &Endpoin
     let json = || "application/json".to_owned();
     let (content_type, body) = match made.body {
         Sent::Edits(edits) => (String::new(), Body::Edits(edits)),
-        Sent::Json(tree) => (json(), Body::New(tree.to_string().into_bytes())),
+        Sent::Json(tree) => (json(), Body::New(write::text(&tree, 0))),
         Sent::Form { content_type, bytes } => (content_type, Body::New(bytes)),
     };
     Ok(Outbound { url, wire, content_type, body, losses: listed(&made.losses) })

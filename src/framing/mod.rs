@@ -7,3 +7,4 @@ pub mod json_array;
 pub mod lines;
 pub mod multipart;
 pub mod sse;
+pub mod write;

@@ -414,7 +414,8 @@ pub(crate) mod tests {
             &[event("1", json!({ "user": "u", "session_id": "s", "app_title": "t", "service_tier": "flex" }))],
         );
         let row = &sql.run("SELECT * FROM generations", &[]).unwrap()[0];
-        assert_eq!(row.len(), 45);
+        assert_eq!(row.len(), 47);
+        assert_eq!((text(row, "api"), text(row, "losses")), ("chat", "[]"));
         assert_eq!(
             (text(row, "user"), text(row, "app_title"), int(row, "cached_tokens"), int(row, "streamed")),
             ("u", "t", 2, 1)

@@ -149,9 +149,10 @@ impl Gateway {
                 return Ok(Effect::Gather(number, vec![Gathering::Token(row.slug.clone(), request)]));
             }
         };
-        let content_type = match (content_type.is_empty(), exchange.content_type.is_empty()) {
-            (true, false) => exchange.content_type.clone(),
-            (true, true) => "application/json".to_owned(),
+        // A form is told apart by its boundary; all else is JSON, whatever the client calls it.
+        let content_type = match (content_type.is_empty(), exchange.content_type.starts_with("multipart/")) {
+            (true, true) => exchange.content_type.clone(),
+            (true, false) => "application/json".to_owned(),
             (false, _) => content_type,
         };
         let mut headers = vec![("content-type".to_owned(), content_type)];

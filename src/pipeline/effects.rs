@@ -85,6 +85,7 @@ pub enum AsItComes {
 
 /// A call to a provider.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of one call, a letter each where it is packed")]
 pub struct Fetch {
     /// The request it is for.
     pub exchange: u32,

@@ -1,6 +1,7 @@
 //! Everything that is not inference: one path from request to answer, over the table of routes.
 //!
-//! 1. route: path and method give a row of `admin::routes`, or 404 or 405
+//! 1. route: path and method give a row of `admin::routes`, or 404 or 405, in the format of whoever calls
+//!    such a path
 //! 2. authorise: the key, of the kind that the row names, or 400, 401, 403; its record comes from the
 //!    `Account` object itself, so a revoked key manages nothing from that moment
 //! 3. read: a body of at most 8 MB, JSON, or 413, 400
@@ -21,12 +22,14 @@ use crate::{
     DEFAULT_ORG,
     account::stripe,
     admin::{
-        models, query, read_json, records, respond,
+        models, query, read_json, records,
         routes::{self, Access, Answer, NoRoute, Route},
         wants_numeric_code, with_numeric_code,
     },
     auth::{HEADERS, KeyHash, KeyRecord, Principal, VirtualKey, presented},
+    dialect::call::Api,
     error::{Blame, Error, ErrorKind, Result},
+    formats,
     operator::{self, Effective},
     ports::{AdminRequest, AdminResponse, Command, Reply},
     time::Millis,
@@ -46,7 +49,8 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
         log(error);
         retry_after_s = error.retry_after_s;
     }
-    let Reply { mut answer, content_type, replayed } = result.unwrap_or_else(|error| respond(Err(error)).into());
+    let Reply { mut answer, content_type, replayed } =
+        result.unwrap_or_else(|error| refusal(&request.inner().method(), &request.path(), &error, numeric));
     if numeric {
         with_numeric_code(&mut answer);
     }
@@ -69,12 +73,21 @@ pub async fn fetch(mut request: Request, env: Env) -> worker::Result<Response> {
     Ok(Response::ok(body)?.with_status(answer.status).with_headers(headers))
 }
 
+/// An error, for whoever calls that path: the wrong method of an address of inference is told in the
+/// format that its clients read.
+fn refusal(method: &str, path: &str, error: &Error, numeric: bool) -> Reply {
+    let api = if routes::is_geminis(method, path) { Api::Generate } else { formats::route(path).api };
+    let body = Value::String(formats::write_error(api, error, numeric));
+    let answer = AdminResponse { status: error.status(), body };
+    Reply { content_type: Some("application/json".to_owned()), ..answer.into() }
+}
+
 fn route(request: &Request) -> Result<(&'static Route, String), Box<NoRoute>> {
     let path = request.path();
     let below = routes::below_base(&path);
-    let route = routes::find(&request.inner().method(), below)?;
+    let route = routes::find(&request.inner().method(), &below)?;
     // A name that cannot be decoded is nobody's.
-    let path = query::decode_path(below).ok_or_else(|| {
+    let path = query::decode_path(&below).ok_or_else(|| {
         Box::new(NoRoute { error: Error::new(ErrorKind::NotFound, "There is nothing of that name."), allow: None })
     })?;
     Ok((route, path))
@@ -117,7 +130,12 @@ async fn serve(request: &mut Request, env: &Env, route: &Route, path: String) ->
             let question = records::ask(route.method, &path, &query, asker, now)?;
             fine(question.answer(&run_on_d1(env, &question.statements).await?)?)
         }
-        Answer::Entry | Answer::Stripe => Err(Error::internal(format!("{} {path} is not answered here", route.method))),
+        // The entry module knows its addresses to the letter.
+        Answer::Entry => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("There is nothing at {:?}; {path} is without a slash at its end.", request.path()),
+        )),
+        Answer::Stripe => Err(Error::internal(format!("{} {path} is not answered here", route.method))),
     };
     if route.method != "GET" {
         forget_caches();

@@ -22,10 +22,14 @@ const description = parse(readFileSync(join(root, "schema", "openapi.yaml"), "ut
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const operations = Object.entries(description.paths).flatMap(([path, item]) =>
   METHODS.filter((method) => item[method] !== undefined).map((method) => ({
-    method, path, ...item[method], bases: item.servers?.[0].url === "/" ? [""] : ["/v1", "/api/v1"],
-    pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
+    method, path, ...item[method], bases: item.servers?.map(({ url }) => (url === "/" ? "" : url)) ?? ["/v1", "/api/v1"],
+    // A model's name has a slash of its own.
+    pattern: new RegExp(`^${path.replace("{model}", ".+").replace(/\{\w+\}/g, "[^/]+")}$`),
   })));
 const example = (path) => path.replace("{hash}", "0".repeat(64)).replace(/\{\w+\}/g, "nothing");
+
+// The word for an error, in whichever format's envelope it is.
+const codeOf = ({ error }) => error.details?.[0].metadata.code ?? error.code;
 
 const STRIPE_WEBHOOK_SECRET = "whsec_of_the_tests";
 
@@ -48,7 +52,7 @@ for (const { method, path, bases, security } of operations) {
       const answer = await world.request(method.toUpperCase(), base + example(path), method === "get" || method === "delete" ? {} : { body: {} });
       if (path === "/webhooks/stripe" && method === "post") assert.equal(answer.body.error.code, "invalid_signature", answer.text);
       else if (security?.length === 0) assert.equal(answer.status, 200, answer.text);
-      else assert.deepEqual([answer.status, answer.body.error.code], [401, "missing_api_key"], answer.text);
+      else assert.deepEqual([answer.status, codeOf(answer.body)], [401, "missing_api_key"], answer.text);
     }
   });
 }
@@ -76,6 +80,7 @@ test("every operation does what it is for", async () => {
   const { id } = await fine("POST", "/chat/completions", ask(model), inference);
   await world.stream(ask(await world.model([streams(wholeStream())])));
   await world.row(id);
+  await everyFormat(inference);
   for (const path of ["/models", "/models?all=true&limit=20", "/models/count", "/providers", `/models/${model}/endpoints`, `/model/${model}`, "/key", `/generation?id=${id}`]) await fine("GET", path, undefined, inference);
 
   const { data: { hash } } = await fine("POST", "/keys", { name: "k", limit: 1.5, limit_reset: "monthly", allowed_models: ["test/*"], metadata: { a: 1 }, expires_at: "2099-01-01T00:00:00Z" });
@@ -129,6 +134,59 @@ test("every operation does what it is for", async () => {
   await fine("POST", "/admin/catalog/import", exported);
 });
 
+// Each route of inference, over providers of OpenAI's formats.
+async function everyFormat(key) {
+  const fine = async (path, model, body, headers = {}) => {
+    const answer = await world.request("POST", path, { body: body instanceof Uint8Array ? body : { model, ...body }, key, headers });
+    assert.equal(answer.status, 200, `${path}: ${answer.text}`);
+    return answer;
+  };
+  const chat = (...pieces) => world.model(pieces.length === 0 ? [answers(completion())] : [streams(pieces)]);
+  const words = await chat(), stream = await chat(...wholeStream());
+  const messages = [{ role: "user", content: "Hello" }], contents = [{ role: "user", parts: [{ text: "Hello" }] }];
+  for (const [path, body] of [["/v1/completions", { prompt: "Hello" }], ["/v1/responses", { input: "Hello" }], ["/v1/messages", { max_tokens: 50, messages }]]) {
+    await fine(path, words, body);
+    assert.match((await fine(path, stream, { ...body, stream: true })).headers.get("content-type"), /^text\/event-stream/);
+  }
+  const { headers } = await fine("/v1/messages", words, { max_tokens: 50, messages, top_k: 3 });
+  assert.equal(headers.get("x-sluice-losses"), "top_k");
+  assert.equal(headers.get("request-id"), headers.get("x-generation-id"));
+  await fine("/v1/messages/count_tokens", words, { messages });
+  await fine(`/v1beta/models/${words}:generateContent`, undefined, { contents });
+  await fine(`/v1beta/models/${stream}:streamGenerateContent?alt=sse`, undefined, { contents });
+  assert.ok(Array.isArray((await fine(`/v1beta/models/${stream}:streamGenerateContent`, undefined, { contents })).body));
+  await fine(`/v1beta/models/${words}:countTokens`, undefined, { contents });
+
+  const vectors = (count) => answers({ object: "list", model: "e", data: Array.from({ length: count }, (_, index) => ({ object: "embedding", index, embedding: [0.5, -0.25] })), usage: { prompt_tokens: 3, total_tokens: 3 } });
+  const one = await world.model([vectors(1)]), two = await world.model([vectors(2)]);
+  await fine("/v1/embeddings", two, { input: ["a", "b"] });
+  const content = { parts: [{ text: "a" }] };
+  await fine(`/v1beta/models/${one}:embedContent`, undefined, { content });
+  await fine(`/v1beta/models/${two}:batchEmbedContents`, undefined, { requests: [{ model: `models/${two}`, content }, { model: `models/${two}`, content }] });
+  await fine("/v1/rerank", await world.model([answers({ results: [{ index: 1, relevance_score: 0.9 }, { index: 0, relevance_score: 0.1 }], usage: { total_tokens: 5 } })]), { query: "q", documents: ["a", "b"] });
+  await fine("/v1/moderations", await world.model([answers({ id: "modr-1", model: "m", results: [{ flagged: false }] })]), { input: "a" });
+  await fine("/v1/images/generations", await world.model([answers({ created: 1_700_000_000, data: [{ b64_json: "aGk=" }] })]), { prompt: "a" });
+  await fine("/v1/audio/speech", await world.model([answers(Buffer.from("sound"), { headers: { "content-type": "audio/mpeg" } })]), { input: "a", voice: "v" });
+  const heard = await world.model([answers({ text: "a", usage: { type: "duration", seconds: 2 } })]);
+  const form = new FormData();
+  form.append("model", heard);
+  form.append("file", new Blob([Buffer.from("sound")], { type: "audio/wav" }), "a.wav");
+  const packed = new Response(form);
+  await fine("/v1/audio/transcriptions", heard, new Uint8Array(await packed.arrayBuffer()), { "content-type": packed.headers.get("content-type") });
+}
+
+test("what is not there is told in the format of those who call it", async () => {
+  for (const [path, codes] of [
+    ["/v1beta/models/test/x:predict", ["NOT_FOUND", "not_found"]], ["/v1/models/test/x:countAll", ["NOT_FOUND", "not_found"]], ["/v1beta/test/x:predict", ["NOT_FOUND", "not_found"]],
+    ["/v1/messages/batches", [undefined, "not_found"]], ["/v1/embeddings/", [undefined, "not_found"]],
+  ]) {
+    const { status, body } = await world.request("POST", path, { body: {}, key: world.gateway.keys.inference });
+    assert.deepEqual([status, body.error.status, codeOf(body)], [404, ...codes], path);
+  }
+  const wrong = await world.request("GET", "/v1/messages", { key: world.gateway.keys.inference });
+  assert.deepEqual([wrong.status, wrong.body.type, wrong.body.error.type], [405, "error", "invalid_request_error"]);
+});
+
 test("what was recorded has the shape that is described", () => {
   const ajv = addFormats.default(new Ajv2020({ strict: false, allErrors: true }));
   ajv.addSchema(description, "api");
@@ -143,18 +201,25 @@ test("what was recorded has the shape that is described", () => {
     if (response === undefined) return null;
     const place = response.$ref?.slice(1) ?? `/paths/${escape(path)}/${method}/responses/${status}`;
     const content = place.split("/").slice(1).reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], description).content ?? {};
-    return content[type] === undefined ? null : `${place}/content/${escape(type)}/schema`;
+    const known = content[type] === undefined ? type.replace(/\/.*/, "/*") : type;
+    return content[known] === undefined ? null : `${place}/content/${escape(known)}/schema`;
+  };
+  // Whose errors an address gives that has no operation, or another method.
+  const errorOf = (method, path) => {
+    if (/\/v1(beta|alpha)\/.+:\w*$/.test(path) || (method === "POST" && /\/models\/.+:\w*$/.test(path))) return "GoogleError";
+    return /^(\/api)?\/v1\/messages(\/count_tokens)?$/.test(path) ? "AnthropicError" : "Error";
   };
 
   const problems = new Set();
   const succeeded = new Set();
   let checked = 0;
   for (const { method, path, status, type, text } of recordings()) {
-    const below = path.replace(/^(\/api)?\/v1(?=\/|$)/, "");
+    // Gemini's clients may leave `models/` out.
+    const below = path.replace(/^(\/api)?\/v1(?:beta|alpha)(\/models)?(?=\/.+:\w+$)/, "/models").replace(/^(\/api)?\/v1(?=\/|$)/, "");
     const operation = operations.find((one) => one.method === method.toLowerCase() && one.pattern.test(below));
     const what = `${method} ${operation?.path ?? "(no route)"} ${status} ${type}`;
     const media = type.split(";")[0];
-    const pointer = operation === undefined ? (status >= 400 ? "/components/schemas/Error" : null) : schemaOf(operation, status, media);
+    const pointer = operation === undefined ? (status >= 400 ? `/components/schemas/${errorOf(method, path)}` : null) : schemaOf(operation, status, media);
     if (pointer === null) {
       problems.add(`${what} is not described`);
       continue;

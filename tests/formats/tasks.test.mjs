@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { startWorkerd } from "../support/gateway.mjs";
 import { statusFor } from "../support/formats/compare.mjs";
 import { exchanges, source } from "../support/formats/corpus.mjs";
+import { ask } from "../support/formats/matrix.mjs";
 import { modelOf, register } from "../support/formats/providers.mjs";
 import { marker, startReplay } from "../support/formats/replay.mjs";
 import { World } from "../support/world.mjs";
@@ -72,9 +73,9 @@ describe(`${embeddings.length} embeddings and ${counts.length} counts of ${sourc
   });
   after(() => world.stop());
 
-  const ask = ({ path, body }, exchange, input) => {
+  const send = ({ path, body }, exchange, input) => {
     const model = modelOf(exchange);
-    return world.request("POST", path(model), { body: body(model, input), key: world.gateway.keys.inference });
+    return ask(world, path(model), body(model, input));
   };
   const refused = (exchange, { status, text }) => (status === statusFor(exchange.response.status) ? [] : [`${exchange.name}: ${status} ${text.slice(0, 300)}`]);
 
@@ -84,13 +85,13 @@ describe(`${embeddings.length} embeddings and ${counts.length} counts of ${sourc
       for (const exchange of embeddings) {
         const { status, body } = exchange.response;
         if (status !== 200) {
-          failed.push(...refused(exchange, await ask(format, exchange, texts(exchange, 1))));
+          failed.push(...refused(exchange, await send(format, exchange, texts(exchange, 1))));
           continue;
         }
         const said = SAID[exchange.dialect](body);
         // Nobody asks for base64 on behalf of Google's clients, and it was not what was asked for then.
         if (client === "gemini" && typeof said.vectors[0] === "string") continue;
-        const answer = await ask(format, exchange, texts(exchange, said.vectors.length));
+        const answer = await send(format, exchange, texts(exchange, said.vectors.length));
         if (answer.status !== 200) {
           failed.push(`${exchange.name}: ${answer.status} ${answer.text.slice(0, 300)}`);
           continue;
@@ -108,7 +109,7 @@ describe(`${embeddings.length} embeddings and ${counts.length} counts of ${sourc
     test(`counts for ${client}`, async () => {
       const failed = [];
       for (const exchange of counts) {
-        const answer = await ask(format, exchange, marker(exchange.name));
+        const answer = await send(format, exchange, marker(exchange.name));
         if (exchange.response.status !== 200) failed.push(...refused(exchange, answer));
         else {
           const { input_tokens, totalTokens } = exchange.response.body;

@@ -12,6 +12,11 @@ const TYPES: [&str; 8] = ["TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BO
 
 /// Deepest nesting that is followed: JSON itself ends at 128, and references could go round.
 const DEEPEST: usize = 64;
+/// Longest text, roughly, that a schema may become: what is referred to is written out each time, and references to
+/// what refers twice would double it again and again.
+const LONGEST: usize = 4 << 20;
+/// What a schema is counted as, beside the values in it.
+const OF_ONE: usize = 32;
 
 /// Gemini's schema as JSON Schema. What is JSON Schema already stays as it is.
 pub(super) fn to_json_schema(schema: Value) -> Value {
@@ -52,6 +57,16 @@ pub(super) fn to_json_schema(schema: Value) -> Value {
         make_nullable(&mut written);
     }
     Value::Object(written)
+}
+
+/// How long a value is as text, roughly.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(length).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + length(value)).sum(),
+    }
 }
 
 fn each(value: Value, change: impl Fn(Value) -> Value) -> Value {
@@ -109,12 +124,13 @@ fn make_nullable(schema: &mut Map<String, Value>) {
 /// JSON Schema as Gemini's own. Keywords that it lacks are losses under `at`; what would turn the schema
 /// into another one is refused.
 pub(super) fn to_openapi(schema: &Value, at: &str, losses: &mut Losses) -> Result<Value> {
-    Conversion { root: schema, losses }.convert(schema, at, 0)
+    Conversion { root: schema, losses, left: LONGEST }.convert(schema, at, 0)
 }
 
 struct Conversion<'c> {
     root: &'c Value,
     losses: &'c mut Losses,
+    left: usize,
 }
 
 impl Conversion<'_> {
@@ -125,6 +141,7 @@ impl Conversion<'_> {
                 "This provider takes no schema that refers to itself or is nested so deeply.",
             ));
         }
+        self.spend(OF_ONE, at)?;
         let Value::Object(schema) = schema else {
             // `true` allows anything, as a schema without members does.
             return if schema == &Value::Bool(false) {
@@ -134,9 +151,10 @@ impl Conversion<'_> {
             };
         };
         if let Some(Value::String(reference)) = schema.get("$ref") {
-            let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+            let root = self.root;
+            let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
             let target = target.ok_or_else(|| Losses::refuse(at, format!("{at} refers to what is not there.")))?;
-            let mut written = self.convert(&target.clone(), at, depth + 1)?;
+            let mut written = self.convert(target, at, depth + 1)?;
             if let (Some(Value::String(words)), Some(written)) = (schema.get("description"), written.as_object_mut()) {
                 written.insert("description".to_owned(), words.as_str().into());
             }
@@ -149,6 +167,15 @@ impl Conversion<'_> {
         Ok(Value::Object(written))
     }
 
+    /// So many bytes are written.
+    fn spend(&mut self, bytes: usize, at: &str) -> Result<()> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| {
+            Losses::refuse(at, "The schema is too long for this provider, with all that it refers to written out.")
+        })?;
+        Ok(())
+    }
+
     fn keyword(
         &mut self,
         name: &str,
@@ -158,10 +185,14 @@ impl Conversion<'_> {
         depth: usize,
     ) -> Result<()> {
         let here = |name: &str| format!("{at}.{name}");
+        if matches!(name, "const" | "enum") {
+            self.spend(length(value), at)?;
+        }
         match name {
             "title" | "description" | "default" | "required" | "minimum" | "maximum" | "minItems" | "maxItems"
             | "minLength" | "maxLength" | "minProperties" | "maxProperties" | "pattern" | "example"
             | "propertyOrdering" | "nullable" => {
+                self.spend(length(value), at)?;
                 written.insert(name.to_owned(), value.clone());
             }
             "type" => self.types(value, written, at),
@@ -354,5 +385,24 @@ mod tests {
         assert!(to_openapi(&schema, "p", &mut Losses::default()).is_err());
         let nowhere = json!({"$ref": "https://elsewhere.example/schema"});
         assert!(to_openapi(&nowhere, "p", &mut Losses::default()).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_doubles_with_each_reference_is_refused() {
+        let mut defs = Map::new();
+        for n in 0..30 {
+            let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+            defs.insert(format!("d{n}"), json!({"properties": {"a": next, "b": next}}));
+        }
+        defs.insert("d30".to_owned(), json!({"type": "string"}));
+        let mut schema = json!({"$defs": defs, "$ref": "#/$defs/d0"});
+        assert!(to_openapi(&schema, "p", &mut Losses::default()).is_err());
+        schema["$ref"] = "#/$defs/d20".into();
+        assert!(to_openapi(&schema, "p", &mut Losses::default()).is_ok());
+        // A few long texts that are referred to often.
+        let long = json!({"type": "string", "description": "x".repeat(100_000)});
+        let items: Vec<Value> = (0..100).map(|_| json!({"$ref": "#/$defs/long"})).collect();
+        let schema = json!({"$defs": {"long": long}, "anyOf": items});
+        assert!(to_openapi(&schema, "p", &mut Losses::default()).is_err());
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
     dialect::{
+        fields::tier,
         openai_common::error_of,
         passing::{Answer, Finish, ResponseFacts, Usage, cost_details},
     },
@@ -52,7 +53,7 @@ pub fn read_answer(body: &[u8], finish: &Finish) -> Result<Answer, (Cause, Provi
     let mut edits = Vec::new();
     let mut facts = ResponseFacts {
         upstream_id: text(&object, "id").filter(|id| !id.is_empty()),
-        service_tier: text(&object, "service_tier"),
+        service_tier: text(&object, "service_tier").map(tier),
         ..ResponseFacts::default()
     };
     for choice in choices.iter().filter_map(Value::object) {

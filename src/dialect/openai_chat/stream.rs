@@ -19,7 +19,10 @@ use crate::{
     budget::estimate::estimate_tokens,
     catalog::{CostBreakdown, Tokens},
     chat::ProviderError,
-    dialect::passing::{Finish, ResponseFacts, StreamEnd, Usage, broken},
+    dialect::{
+        fields::tier,
+        passing::{Finish, ResponseFacts, StreamEnd, Usage, broken},
+    },
     framing::{
         edit::{Edit, ObjectEdits, apply, apply_to},
         json::{Kind, Object, Value, quote, scan_object},
@@ -283,7 +286,7 @@ impl Relay {
             self.facts.upstream_id = text(object, "id").filter(|id| !id.is_empty());
         }
         if self.facts.service_tier.is_none() {
-            self.facts.service_tier = text(object, "service_tier");
+            self.facts.service_tier = text(object, "service_tier").map(tier);
         }
         // Groq tells it here, whether it was asked or not.
         let groq = object.get("x_groq").and_then(Value::object);

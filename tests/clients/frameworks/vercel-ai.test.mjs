@@ -20,8 +20,8 @@ const models = {
   "openai, chat": () => createOpenAI(at("/v1")).chat(FAST),
   "openai, responses": () => createOpenAI(at("/v1")).responses(FAST),
   anthropic: () => createAnthropic(at("/v1"))(FAST),
-  // A name with a slash in it is taken for the whole of the path below the base URL.
-  google: () => createGoogleGenerativeAI(at("/v1beta"))(`models/${FAST}`),
+  // It takes a name with a slash in it for the whole of the path below the base URL.
+  google: () => createGoogleGenerativeAI(at("/v1beta"))(FAST),
   "openai-compatible": () => createOpenAICompatible({ ...at("/v1"), name: "gateway", includeUsage: true, supportsStructuredOutputs: true })(FAST),
 };
 

@@ -22,11 +22,19 @@ export async function runCase(world, exchange, client, at) {
   const chunking = CHUNKINGS[(at + clientNames.indexOf(client)) % CHUNKINGS.length];
   const { path, body, headers = {} } = CLIENTS[client];
   const model = modelOf(exchange);
-  const answer = await world.request("POST", path(model, exchange.stream), {
-    key: world.gateway.keys.inference, headers, body: body(model, `Please answer. ${marker(exchange.name, chunking)}`, exchange.stream),
-  });
+  const answer = await ask(world, path(model, exchange.stream), body(model, `Please answer. ${marker(exchange.name, chunking)}`, exchange.stream), headers);
   const { said, reasons } = shown(client, saidBy(exchange));
   return { exchange, client, reasons, differences: judge(CLIENTS[client], exchange, said, answer) };
+}
+
+// Not as World asks, who keeps answers for the check against openapi.yaml: these are the vendors' own words.
+export async function ask({ gateway }, path, body, headers = {}) {
+  const response = await fetch(gateway.url + path, {
+    method: "POST", body: JSON.stringify(body),
+    headers: { authorization: `Bearer ${gateway.keys.inference}`, "content-type": "application/json", ...headers },
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: parsed(text) };
 }
 
 function judge(client, { stream }, expected, answer) {

@@ -15,11 +15,12 @@ use bench_tools::args::Args;
 use bench_tools::clock::{now_ns, precise_sleep, process_cpu_ns, sleep_until};
 use bench_tools::http::{Connection, find};
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "port",
     "path",
     "header",
     "model",
+    "answers",
     "connections",
     "seconds",
     "warmup",
@@ -61,6 +62,30 @@ struct Job {
     chunks: u64,
     /// Requests of each connection after which it stops; 0 for no such limit.
     requests: u64,
+    marks: Marks,
+}
+
+/// What shows in an answer that it is whole: with its usage, and as a stream with its end.
+#[derive(Clone, Copy)]
+struct Marks {
+    usage: &'static [u8],
+    end: &'static [u8],
+}
+
+impl Marks {
+    fn of(format: &str) -> Result<Marks, String> {
+        match format {
+            "chat" => Ok(Marks {
+                usage: b"\"total_tokens\"",
+                end: b"[DONE]",
+            }),
+            "messages" => Ok(Marks {
+                usage: b"\"output_tokens\"",
+                end: b"\"message_stop\"",
+            }),
+            other => Err(format!("--answers {other}: neither chat nor messages")),
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,6 +95,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         request: request(&args)?,
         chunks: args.number("chunks", 0)?,
         requests: args.number("requests", 0)?,
+        marks: Marks::of(args.text("answers", "chat"))?,
     };
     let connections: u64 = args.number("connections", 1)?;
     let warmup = Duration::from_secs_f64(args.number("warmup", 0.0)?);
@@ -215,12 +241,12 @@ fn exchange(job: &Job, kept: &mut Option<Connection>, sample: &mut Sample) -> io
     let mut check = Check::default();
     while let Some(piece) = connection.piece(&mut head.body)? {
         if job.chunks > 0 {
-            check.feed(piece, start, sample);
+            check.feed(piece, job.marks, start, sample);
         } else {
             check.text.extend_from_slice(piece);
         }
     }
-    check.finish(job.chunks)?;
+    check.finish(job.chunks, job.marks)?;
     if started_in != ENDING && PHASE.load(Relaxed) == MEASURING {
         sample.requests += 1;
         if started_in == MEASURING {
@@ -244,7 +270,7 @@ struct Check {
 }
 
 impl Check {
-    fn feed(&mut self, piece: &[u8], start: u64, sample: &mut Sample) {
+    fn feed(&mut self, piece: &[u8], marks: Marks, start: u64, sample: &mut Sample) {
         let now = now_ns();
         let measuring = PHASE.load(Relaxed) == MEASURING;
         let mut rest = piece;
@@ -255,7 +281,7 @@ impl Check {
                 self.text.extend_from_slice(&rest[..at]);
                 &self.text
             };
-            match Line::read(line) {
+            match Line::read(line, marks) {
                 Line::Chunk(sent) => {
                     self.chunks += 1;
                     if measuring {
@@ -276,10 +302,10 @@ impl Check {
         self.text.extend_from_slice(rest);
     }
 
-    fn finish(&self, chunks: u64) -> io::Result<()> {
+    fn finish(&self, chunks: u64, marks: Marks) -> io::Result<()> {
         if chunks == 0 {
-            let whole = find(&self.text, b"lazy dog").is_some()
-                && find(&self.text, b"\"total_tokens\"").is_some();
+            let whole =
+                find(&self.text, b"lazy dog").is_some() && find(&self.text, marks.usage).is_some();
             return if whole {
                 Ok(())
             } else {
@@ -304,7 +330,7 @@ enum Line {
 }
 
 impl Line {
-    fn read(line: &[u8]) -> Line {
+    fn read(line: &[u8], marks: Marks) -> Line {
         if !line.starts_with(b"data:") {
             return Line::Other;
         }
@@ -314,10 +340,10 @@ impl Line {
                 .take_while(|byte| byte.is_ascii_digit());
             return Line::Chunk(digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
         }
-        if find(line, b"\"total_tokens\"").is_some() {
+        if find(line, marks.usage).is_some() {
             return Line::Usage;
         }
-        if find(line, b"[DONE]").is_some() {
+        if find(line, marks.end).is_some() {
             Line::Done
         } else {
             Line::Other

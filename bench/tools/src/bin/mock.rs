@@ -1,4 +1,5 @@
-//! The upstream: OpenAI chat completions, plain or streamed, one thread a connection.
+//! The upstream: OpenAI chat completions, or Anthropic messages where the path ends so, plain or streamed, one
+//! thread a connection.
 //!
 //! What a request gets is written in its prompt, so that it survives any gateway:
 //! `#bench chunks=100 every_us=5000 delay_us=0#`. No `chunks` means a plain JSON answer, `every_us=0`
@@ -19,6 +20,31 @@ const ANSWER: &str = r#"{"id":"chatcmpl-bench000000000000000000000","object":"ch
 const EVENT: &str = r#"data: {"id":"chatcmpl-bench000000000000000000000","object":"chat.completion.chunk","created":1767225600,"model":"bench-model","system_fingerprint":"fp_bench","choices":["#;
 const USAGE: &str = r#"{"prompt_tokens":19,"completion_tokens":24,"total_tokens":43,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}"#;
 
+const MESSAGE: &str = r#"{"id":"msg_bench00000000000000000","type":"message","role":"assistant","model":"bench-model","content":[{"type":"text","text":"The quick brown fox jumps over the lazy dog, and then it sits down to think about why it did that."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":19,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":24,"service_tier":"standard"}}"#;
+/// What a streamed message begins with, and what it ends with: names of events and their data.
+const MESSAGE_BEGINS: [(&str, &str); 3] = [
+    (
+        "message_start",
+        r#"{"type":"message_start","message":{"id":"msg_bench00000000000000000","type":"message","role":"assistant","model":"bench-model","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":19,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1,"service_tier":"standard"}}}"#,
+    ),
+    (
+        "content_block_start",
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+    ),
+    ("ping", r#"{"type":"ping"}"#),
+];
+const MESSAGE_ENDS: [(&str, &str); 3] = [
+    (
+        "content_block_stop",
+        r#"{"type":"content_block_stop","index":0}"#,
+    ),
+    (
+        "message_delta",
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"input_tokens":19,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":24}}"#,
+    ),
+    ("message_stop", r#"{"type":"message_stop"}"#),
+];
+
 /// A burst is written in pieces of this size, each event still an HTTP chunk of its own.
 const BURST_BYTES: usize = 16 * 1024;
 
@@ -28,10 +54,18 @@ static LAST_LOST_AFTER: AtomicU64 = AtomicU64::new(0);
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 struct Order {
+    format: Format,
     chunks: u64,
     every_ns: u64,
     delay_ns: u64,
     usage: bool,
+}
+
+/// The wire format of an answer.
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Chat,
+    Messages,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,14 +104,22 @@ fn serve(socket: TcpStream) -> io::Result<()> {
         connection.read_body(&mut framing, &mut body)?;
         if first_line.starts_with("POST") {
             REQUESTS.fetch_add(1, Relaxed);
-            let order = Order::read(&body);
+            let format = match first_line.split(' ').nth(1) {
+                Some(path) if path.ends_with("/messages") => Format::Messages,
+                _ => Format::Chat,
+            };
+            let order = Order::read(format, &body);
             if order.delay_ns > 0 {
                 sleep_until(now_ns() + order.delay_ns);
             }
             if order.chunks > 0 {
                 stream(&mut connection.socket, &order, &mut out)?;
             } else {
-                answer(&mut connection.socket, ANSWER, &mut out)?;
+                let json = match format {
+                    Format::Chat => ANSWER,
+                    Format::Messages => MESSAGE,
+                };
+                answer(&mut connection.socket, json, &mut out)?;
             }
         } else {
             answer(&mut connection.socket, &stats(), &mut out)?;
@@ -90,8 +132,9 @@ fn serve(socket: TcpStream) -> io::Result<()> {
 }
 
 impl Order {
-    fn read(body: &[u8]) -> Order {
+    fn read(format: Format, body: &[u8]) -> Order {
         let mut order = Order {
+            format,
             chunks: 0,
             every_ns: 0,
             delay_ns: 0,
@@ -159,19 +202,9 @@ fn send_stream(
     out: &mut Vec<u8>,
     sent: &mut u64,
 ) -> io::Result<()> {
-    let tail = if order.usage {
-        r#"],"usage":null}"#
-    } else {
-        "]}"
-    };
     out.clear();
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n");
-    event(
-        out,
-        format_args!(
-            r#"{EVENT}{{"index":0,"delta":{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}{tail}"#
-        ),
-    )?;
+    begin(out, order)?;
     let start = now_ns();
     for index in 0..order.chunks {
         if order.every_ns > 0 {
@@ -180,31 +213,81 @@ fn send_stream(
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
-        event(
-            out,
-            format_args!(
-                r#"{EVENT}{{"index":0,"delta":{{"content":"t={}"}},"logprobs":null,"finish_reason":null}}{tail}"#,
-                now_ns()
-            ),
-        )?;
+        content(out, order)?;
         if order.every_ns > 0 || out.len() >= BURST_BYTES {
             socket.write_all(out)?;
             out.clear();
         }
         *sent = index + 1;
     }
+    end(out, order)?;
+    out.extend_from_slice(b"0\r\n\r\n");
+    socket.write_all(out)
+}
+
+/// The end of a chat chunk.
+fn tail(order: &Order) -> &'static str {
+    if order.usage {
+        r#"],"usage":null}"#
+    } else {
+        "]}"
+    }
+}
+
+fn begin(out: &mut Vec<u8>, order: &Order) -> io::Result<()> {
+    match order.format {
+        Format::Chat => event(
+            out,
+            format_args!(
+                r#"{EVENT}{{"index":0,"delta":{{"role":"assistant","content":"","refusal":null}},"logprobs":null,"finish_reason":null}}{}"#,
+                tail(order)
+            ),
+        ),
+        Format::Messages => named(out, &MESSAGE_BEGINS),
+    }
+}
+
+fn content(out: &mut Vec<u8>, order: &Order) -> io::Result<()> {
+    let now = now_ns();
+    match order.format {
+        Format::Chat => event(
+            out,
+            format_args!(
+                r#"{EVENT}{{"index":0,"delta":{{"content":"t={now}"}},"logprobs":null,"finish_reason":null}}{}"#,
+                tail(order)
+            ),
+        ),
+        Format::Messages => event(
+            out,
+            format_args!(
+                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"t={now}\"}}}}"
+            ),
+        ),
+    }
+}
+
+fn end(out: &mut Vec<u8>, order: &Order) -> io::Result<()> {
+    if order.format == Format::Messages {
+        return named(out, &MESSAGE_ENDS);
+    }
     event(
         out,
         format_args!(
-            r#"{EVENT}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}{tail}"#
+            r#"{EVENT}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}{}"#,
+            tail(order)
         ),
     )?;
     if order.usage {
         event(out, format_args!(r#"{EVENT}],"usage":{USAGE}}}"#))?;
     }
-    event(out, format_args!("data: [DONE]"))?;
-    out.extend_from_slice(b"0\r\n\r\n");
-    socket.write_all(out)
+    event(out, format_args!("data: [DONE]"))
+}
+
+fn named(out: &mut Vec<u8>, events: &[(&str, &str)]) -> io::Result<()> {
+    for (name, data) in events {
+        event(out, format_args!("event: {name}\ndata: {data}"))?;
+    }
+    Ok(())
 }
 
 /// One server-sent event as one HTTP chunk.

@@ -269,7 +269,9 @@ impl Encoder {
             (Kind::Text(before), Delta::Citation(citation)) => {
                 let mut annotation = write_citation(citation, *before);
                 // OpenAI's SDKs put lists of a stream together by the index of their entries.
-                annotation["index"] = said.annotations.into();
+                if let Some(members) = annotation.as_object_mut() {
+                    members.insert("index".to_owned(), said.annotations.into());
+                }
                 said.annotations += 1;
                 format!("\"annotations\":[{annotation}]")
             }

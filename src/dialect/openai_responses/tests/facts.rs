@@ -85,7 +85,9 @@ impl Facts {
             let reasoning = count(&usage["output_tokens_details"]["reasoning_tokens"]);
             [input, cached, count(&usage["output_tokens"]), reasoning]
         });
-        facts.tier = response["service_tier"].as_str().map(str::to_owned);
+        // Whatever a provider calls the usual one.
+        let usual = |word: &str| if word == "provisioned" { "default" } else { word }.to_owned();
+        facts.tier = response["service_tier"].as_str().map(usual);
         facts
     }
 
