@@ -89,12 +89,14 @@ impl std::fmt::Debug for Wanted {
 }
 
 /// The claim of a request. `given`: its `Idempotency-Key`, empty where there is none; `window_s`: how
-/// long its body serves instead, 0 for never; `api_key`: the key as the client holds it.
+/// long its body serves instead, 0 for never; `api_key`: the key as the client holds it; `place`: what its
+/// address says that a body may not: the same body asks for different things elsewhere.
 pub fn wanted(
     account: &str,
     api_key: &str,
     given: &str,
     window_s: u32,
+    place: &str,
     body: &[u8],
     owner: impl FnOnce() -> String,
 ) -> Result<Option<Wanted>> {
@@ -105,7 +107,7 @@ pub fn wanted(
         let message = format!("Idempotency-Key must be at most {MAX_KEY} printable ASCII characters.");
         return Err(Error::invalid("Idempotency-Key", message));
     }
-    let body = hex(&Sha256::digest(body));
+    let body = hex(&Sha256::new().chain_update(place).chain_update([0]).chain_update(body).finalize());
     let (name, keep_ms) = if given.is_empty() { (body.as_str(), i64::from(window_s) * 1000) } else { (given, KEEP_MS) };
     let kind = if given.is_empty() { "body" } else { "key" };
     let digest = |parts: &[&str]| {
@@ -122,15 +124,16 @@ pub fn wanted(
 }
 
 impl Wanted {
-    /// Seals an answer. The secret seals for one claim, and the generation makes each sealing another.
-    pub fn seal(&self, generation: &str, stream: bool, answer: &[u8]) -> Kept {
-        let sealed = (answer.len() <= MAX_ANSWER)
-            .then(|| {
+    /// Seals an answer; `None` where it cannot be kept. The secret seals for one claim, and the generation
+    /// makes each sealing another.
+    pub fn seal(&self, generation: &str, stream: bool, answer: Option<&[u8]>) -> Kept {
+        let sealed = answer
+            .filter(|answer| answer.len() <= MAX_ANSWER)
+            .and_then(|answer| {
                 let payload = Payload { msg: answer, aad: self.claim.body.as_bytes() };
                 self.cipher()?.encrypt(&Self::nonce(generation), payload).ok()
             })
-            .flatten();
-        let sealed = sealed.map(|bytes| BASE64.encode(bytes));
+            .map(|bytes| BASE64.encode(bytes));
         Kept { generation: generation.to_owned(), stream, sealed }
     }
 
@@ -138,7 +141,7 @@ impl Wanted {
     pub fn open(&self, kept: &Kept) -> Result<Vec<u8>> {
         let Some(sealed) = &kept.sealed else {
             let message = format!(
-                "This request was answered already (generation {}), but the answer was too large to be kept.",
+                "This request was answered already (generation {}), but the answer was not kept: it was too large, or a sound.",
                 kept.generation
             );
             return Err(Error::new(ErrorKind::Conflict, message).code("idempotency_answer_not_kept"));
@@ -184,20 +187,22 @@ mod tests {
     use super::*;
 
     fn claim(account: &str, api_key: &str, key: &str, window_s: u32, body: &str) -> Wanted {
-        wanted(account, api_key, key, window_s, body.as_bytes(), || "me".to_owned()).unwrap().unwrap()
+        wanted(account, api_key, key, window_s, "chat", body.as_bytes(), || "me".to_owned()).unwrap().unwrap()
     }
 
     #[test]
     fn an_answer_opens_for_the_same_key_and_body_alone() {
         let first = claim("a", "sk-1", "k", 0, "body");
-        let kept = first.seal("gen-1", true, b"the answer");
+        let kept = first.seal("gen-1", true, Some(b"the answer"));
         assert!(!format!("{kept:?}").contains("answer"));
         assert_eq!(claim("a", "sk-1", "k", 0, "body").open(&kept).unwrap(), b"the answer");
         for other in [claim("a", "sk-2", "k", 0, "body"), claim("a", "sk-1", "k", 0, "other")] {
             assert_eq!(other.open(&kept).unwrap_err().status(), 409);
         }
-        let large = first.seal("gen-1", true, &vec![0; MAX_ANSWER + 1]);
-        assert_eq!(first.open(&large).unwrap_err().code, Some("idempotency_answer_not_kept"));
+        for lost in [None, Some(&*vec![0; MAX_ANSWER + 1])] {
+            let kept = first.seal("gen-1", true, lost);
+            assert_eq!(first.open(&kept).unwrap_err().code, Some("idempotency_answer_not_kept"));
+        }
     }
 
     #[test]
@@ -207,7 +212,10 @@ mod tests {
         assert_ne!(id("a", "k", 0, "x"), id("b", "k", 0, "x"));
         assert_eq!(id("a", "", 60, "x"), id("a", "", 60, "x"));
         assert_ne!(id("a", "", 60, "x"), id("a", "", 60, "y"));
-        assert!(wanted("a", "sk", "", 0, b"x", String::new).unwrap().is_none());
-        assert!(wanted("a", "sk", &"k".repeat(256), 0, b"x", String::new).is_err());
+        let elsewhere = wanted("a", "sk", "", 60, "messages", b"x", String::new).unwrap().unwrap();
+        assert_ne!(id("a", "", 60, "x"), elsewhere.claim.id);
+        assert_ne!(claim("a", "sk", "k", 0, "x").claim.body, elsewhere.claim.body);
+        assert!(wanted("a", "sk", "", 0, "chat", b"x", String::new).unwrap().is_none());
+        assert!(wanted("a", "sk", &"k".repeat(256), 0, "chat", b"x", String::new).is_err());
     }
 }

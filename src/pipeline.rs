@@ -29,6 +29,7 @@ use crate::{
     auth::{KeyHash, KeyKind, Principal, StreamUsage, VirtualKey, presented},
     budget::{AccountRef, estimate::Calibration, holder::Holder},
     catalog::credential::MasterKey,
+    dialect::call::Api,
     error::Result,
     formats::{self, Call, What},
     idempotency::Finished,
@@ -181,7 +182,7 @@ impl Gateway {
         if let (Some(Pending { wanted, .. }), Some(exchange)) =
             (self.claims.remove(&ticket), self.exchanges.get_mut(&exchange))
         {
-            exchange.claim = Some(Claiming { wanted, answer: Vec::new() });
+            exchange.claim = Some(Claiming { wanted, answer: (call.api != Api::Speech).then(Vec::new) });
         }
         self.dispatch(exchange, &call, now)
     }

@@ -10,6 +10,8 @@ import { stream } from "./stream.mjs";
 const MOST_ROUNDS = 1000;
 const ANSWER = "A".charCodeAt(0);
 const EMPTY = new Uint8Array(0);
+// What is no sound, whatever its status.
+const WORDS = /^(?:text\/|application\/(?:[a-z]+\+)?(?:json|xml))/i;
 const utf8 = new TextDecoder();
 
 export async function infer(request, env, ctx) {
@@ -75,7 +77,7 @@ async function whole(call, asked, env) {
     let effect;
     try {
       const response = await send(call, asked.body, env, AbortSignal.timeout(call.total));
-      const unread = call.unread && response.status === 200;
+      const unread = call.unread && response.status === 200 && !WORDS.test(response.headers.get("content-type") ?? "");
       const answer = wasm.answered(call.exchange, response.status, retryAfter(response), unread ? EMPTY : await answerBody(response), Date.now());
       if (answer[0] === ANSWER) {
         const type = (call.typed && response.headers.get("content-type")) || "application/json";

@@ -212,7 +212,7 @@ fn has_content(object: &Object<'_>, needed: &str) -> Result<()> {
         Some(value) if value.kind != Kind::Null => Ok(()),
         // A stored prompt stands for the input; who serves it decides.
         _ if needed == "input" && object.get("prompt").is_some() => Ok(()),
-        _ => Err(Error::invalid(needed, format!("{needed} is missing."))),
+        _ => Err(Error::invalid(needed, format!("{needed} is missing: there is nothing to answer."))),
     }
 }
 

@@ -172,14 +172,7 @@ impl Relay {
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
             _ => {}
         }
-        let usage = self.usage.take().unwrap_or_else(|| Usage {
-            tokens: Tokens {
-                prompt: self.finish.estimated_prompt,
-                completion: estimate_tokens(self.content_bytes),
-                ..Tokens::default()
-            },
-            ..Usage::default()
-        });
+        let usage = self.used();
         let facts = std::mem::take(&mut self.facts);
         self.facts = facts_of(facts, &usage);
         let cost = self.finish.cost(&self.facts.usage.tokens);
@@ -194,6 +187,24 @@ impl Relay {
             self.encoder.end(&usage, members, self.finish.names(None).extra, out);
         }
         (self.facts.clone(), cost)
+    }
+
+    /// What was used, as far as anybody can tell: what some providers say at the beginning of an answer is
+    /// too little of one that broke.
+    fn used(&mut self) -> Usage {
+        let seen = estimate_tokens(self.content_bytes);
+        match self.usage.take() {
+            Some(Usage { tokens, provider_cost, .. })
+                if self.facts.finish_reason.is_none() && tokens.completion < seen =>
+            {
+                Usage { tokens: Tokens { completion: seen, ..tokens }, provider_cost, ..Usage::default() }
+            }
+            Some(usage) => usage,
+            None => Usage {
+                tokens: Tokens { prompt: self.finish.estimated_prompt, completion: seen, ..Tokens::default() },
+                ..Usage::default()
+            },
+        }
     }
 
     /// The provider has closed the stream: whether what came is a whole answer. The last frame may lack its

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     auth::Principal,
+    dialect::call::Api,
     error::{Error, Result},
+    formats::{self, Route},
+    framing::json::scan_object,
     idempotency::{self, Claim, Claimed, Finished, Kept, Wanted},
     time::Millis,
 };
@@ -54,7 +57,7 @@ impl Gateway {
                 Some(Claimed::Done(kept)) => {
                     let answer = pending.wanted.open(&kept);
                     self.claims.remove(&ticket);
-                    Ok(Err(Effect::Reply(replayed(&kept, &answer?))))
+                    Ok(Err(Effect::Reply(replayed(&kept, head.path, &answer?))))
                 }
                 Some(taken) => {
                     self.claims.remove(&ticket);
@@ -70,7 +73,9 @@ impl Gateway {
         let api_key = presented_key(head)?;
         let rng = &mut self.rng;
         let owner = || format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
-        let wanted = idempotency::wanted(&key.account, api_key.expose(), head.idempotency_key, window_s, body, owner)?;
+        let place = place_of(head.path);
+        let (account, api_key) = (&key.account, api_key.expose());
+        let wanted = idempotency::wanted(account, api_key, head.idempotency_key, window_s, &place, body, owner)?;
         let Some(wanted) = wanted else { return Ok(Ok(ticket)) };
         let ticket = if ticket == 0 { self.known.holder.ticket(now) } else { ticket };
         let ask = self.known.about_claim(&key.org, wanted.claim.clone());
@@ -96,13 +101,21 @@ impl Gateway {
     }
 }
 
+/// What a request's address says: which format, and in Gemini's which model and whether it is a stream.
+fn place_of(path: &str) -> String {
+    let Route { api, model, stream, array } = formats::route(path);
+    format!("{} {} {stream} {array}", api.name(), model.unwrap_or_default())
+}
+
 /// An answer that was given before.
-pub(super) fn replayed(kept: &Kept, answer: &[u8]) -> Reply {
-    let content_type = match answer.first() {
-        _ if kept.stream => "text/event-stream; charset=utf-8",
-        None | Some(b'{' | b'[') => "application/json",
-        // What was said in a sound, written down.
-        Some(_) => "text/plain; charset=utf-8",
+fn replayed(kept: &Kept, path: &str, answer: &[u8]) -> Reply {
+    let Route { api, array, .. } = formats::route(path);
+    // Who asked for the words alone of what was said got those.
+    let is_plain = api == Api::Transcriptions && scan_object(answer).is_err();
+    let content_type = match (kept.stream && !array, is_plain) {
+        (true, _) => "text/event-stream; charset=utf-8",
+        (false, true) => "text/plain; charset=utf-8",
+        (false, false) => "application/json",
     };
     Reply {
         status: 200,

@@ -110,6 +110,9 @@ impl Gateway {
         let Some(exchange) = self.exchanges.get(&number) else { return gone() };
         let headers =
             [("x-generation-id", exchange.id.to_string())].into_iter().chain(self.answer_headers(number)).collect();
+        if let Some(claim) = self.exchanges.get_mut(&number).and_then(|exchange| exchange.claim.as_mut()) {
+            claim.keep(answer);
+        }
         self.settle(number, Outcome::Ok, 200, None, ResponseFacts::default(), Some(CostBreakdown::default()), now);
         Effect::Reply(Reply { status: 200, headers, body: String::from_utf8_lossy(answer).into_owned(), log: None })
     }

@@ -106,14 +106,17 @@ pub(super) enum Single {
 #[derive(Debug)]
 pub(super) struct Claiming {
     pub wanted: Wanted,
-    pub answer: Vec<u8>,
+    /// Nothing where it went by unread.
+    pub answer: Option<Vec<u8>>,
 }
 
 impl Claiming {
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        // One byte too many says that it is too large to be kept.
-        let room = (MAX_ANSWER + 1).saturating_sub(self.answer.len());
-        self.answer.extend(bytes.iter().take(room));
+        if let Some(answer) = &mut self.answer {
+            // One byte too many says that it is too large to be kept.
+            let room = (MAX_ANSWER + 1).saturating_sub(answer.len());
+            answer.extend(bytes.iter().take(room));
+        }
     }
 }
 

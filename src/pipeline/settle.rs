@@ -12,9 +12,9 @@ use crate::{
         wire::{self, Total},
     },
     catalog::{CostBreakdown, Endpoint},
-    dialect::{call::Api, passing::ResponseFacts},
+    dialect::passing::ResponseFacts,
     error::ErrorKind,
-    idempotency::{Claim, Finished, Kept},
+    idempotency::{Claim, Finished},
     metering::{CommitReply, OPEN_AFTER_MS, Outcome, Source, UsageEvent},
     time::Millis,
 };
@@ -54,11 +54,7 @@ impl Gateway {
             self.calibration.learn(&model, exchange.weight, tokens.prompt, tokens.completion);
         }
         if let Some(Claiming { wanted, answer }) = exchange.claim.take() {
-            let seal = || match exchange.api {
-                // Sound is passed on unread: it cannot be given again, but it is not made again either.
-                Api::Speech => Kept { generation: exchange.id.to_string(), stream: false, sealed: None },
-                _ => wanted.seal(exchange.id.as_str(), exchange.stream, &answer),
-            };
+            let seal = || wanted.seal(exchange.id.as_str(), exchange.stream, answer.as_deref());
             let kept = (outcome == Outcome::Ok).then(seal);
             let Claim { id, owner, .. } = wanted.claim;
             self.finished.push(Finished { id, owner, kept });

@@ -32,7 +32,7 @@ use crate::{
         openai_moderations, openai_speech, openai_transcriptions,
         passing::Finish,
         rerank,
-        single::{Answered, Asked, Outbound, Read},
+        single::{Answered, Asked, Outbound, Read, no_answer},
     },
     error::{Error, Result},
 };
@@ -158,8 +158,8 @@ impl Call<'_> {
 }
 
 impl Wanted {
-    /// Reads the body of an answer that came with status 200. Of speech the body is not looked at: it is
-    /// sound, and may be passed on before it is complete.
+    /// Reads the body of an answer that came with status 200. Of speech there is none: it is sound, which is
+    /// passed on before it is complete; a body that is not is no answer.
     pub fn read_answer(&self, dialect: Dialect, target: &Target<'_>, body: &[u8], finish: &Finish) -> Read {
         match self {
             Self::Embedding(wanted) => embedding::read_answer(*wanted, dialect, target, body, finish),
@@ -167,7 +167,8 @@ impl Wanted {
             Self::Image(wanted) => image::read_answer(*wanted, dialect, target, body, finish),
             Self::Moderation => openai_moderations::read_answer(body, finish),
             Self::Transcription(wanted) => openai_transcriptions::read_answer(body, *wanted, finish),
-            Self::Speech(characters) => Ok(openai_speech::made(*characters, finish)),
+            Self::Speech(characters) if body.is_empty() => Ok(openai_speech::made(*characters, finish)),
+            Self::Speech(_) => Err(no_answer(read_error(dialect, 200, body))),
         }
     }
 

@@ -97,7 +97,8 @@ const candidate = (text, more, usageMetadata = geminiUsage) => ({ candidates: [{
 const google = {
   type: "text/event-stream",
   begin: [],
-  word: (text) => data(candidate(text)),
+  // What was used up to there: of the answer nothing yet.
+  word: (text) => data(candidate(text, {}, { promptTokenCount: 11, totalTokenCount: 11 })),
   end: [data(candidate("", { finishReason: "STOP" }))],
   // Google writes it between the events, as it is.
   failure: `${JSON.stringify({ error: { code: 500, message: FAILURE, status: "INTERNAL" } }, null, 2)}\n`,
@@ -191,7 +192,7 @@ export const DIALECTS = { openai, "azure-openai": azure, "openai-responses": res
 
 export const wholeOf = (dialect, words) => [...dialect.begin, ...words.map(dialect.word), ...dialect.end];
 
-// Registers a provider of each dialect, under the dialect's name and `suffix`.
+// Registers a provider of each dialect, under the dialect's name and `suffix` (names alone are the catalog's).
 export async function registerDialects(world, suffix = "", more = {}) {
   await Promise.all(Object.entries(DIALECTS).map(([name, { row }]) =>
     world.provider(`${name}${suffix}`, { credential: { type: "bearer", value: SECRET }, ...row(world.fake.origin), ...more })));

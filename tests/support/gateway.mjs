@@ -121,7 +121,8 @@ function copyAtRest(from, to) {
   return before === versions();
 }
 
-export async function startMiniflare({ vars = {} } = {}) {
+// `outboundService`: stands in for the network: a function from the worker's requests to responses.
+export async function startMiniflare({ vars = {}, outboundService } = {}) {
   const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const wrangler = readWrangler(join(root, "wrangler.toml"));
   const management = newKey();
@@ -142,6 +143,7 @@ export async function startMiniflare({ vars = {} } = {}) {
     durableObjects: Object.fromEntries(wrangler.durable_objects.bindings.map(({ name, class_name }) => [name, { className: class_name, useSQLite: true }])),
     queueProducers: Object.fromEntries(wrangler.queues.producers.map(({ binding, queue }) => [binding, queue])),
     queueConsumers: queueConsumers(wrangler),
+    ...(outboundService && { outboundService }),
     handleStructuredLogs: ({ message }) => { log += `${message}\n`; },
   }));
   const url = (await miniflare.ready).origin;

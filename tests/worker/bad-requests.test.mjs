@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { newKey } from "../../scripts/lib/keys.mjs";
+import { badFormats } from "../support/bad-formats.mjs";
 import { badRequests } from "../support/bad-requests.mjs";
 import { answers } from "../support/fake-provider.mjs";
+import { ENVELOPES } from "../support/routes.mjs";
 import { ask, completion } from "../support/chat.mjs";
 import { pause } from "../support/common.mjs";
 import { leaks, startWorkerd } from "../support/gateway.mjs";
@@ -14,6 +16,7 @@ let world;
 let model;
 let stateBefore;
 const keys = {};
+const rows = [...badRequests, ...badFormats];
 
 before(async () => {
   world = await startWorld(startWorkerd);
@@ -63,7 +66,8 @@ const withoutTimes = (value) => JSON.parse(JSON.stringify(value, (name, inner) =
 
 const named = (text) => text.replace(/\$(\w+)/g, (_, name) => keys[name] ?? assert.fail(`no key ${name}`));
 const modelIn = (body) => {
-  if (body === undefined || body instanceof Uint8Array || typeof body === "function") return typeof body === "function" ? body() : body;
+  if (typeof body === "function") return body();
+  if (body === undefined || body instanceof Uint8Array) return body && Buffer.from(Buffer.from(body).toString("latin1").replaceAll("MODEL", model), "latin1");
   const text = typeof body === "string" ? body : JSON.stringify(body);
   return text.replaceAll("MODEL", model);
 };
@@ -71,19 +75,22 @@ const modelIn = (body) => {
 // What a message must not show of how the gateway is made.
 const INTERNALS = /panick|\.rs\b|unwrap|JsValue|RuntimeError|SQLITE|D1_ERROR|Durable|undefined|\[object|serde|wasm|workerd|127\.0\.0\.1:/i;
 
+const openai = ENVELOPES.openai.read;
+
 test("there are enough of them", () => {
-  assert.ok(badRequests.length >= 100, `${badRequests.length}`);
-  const names = badRequests.map(({ name }) => name);
+  assert.ok(rows.length >= 300, `${rows.length}`);
+  const names = rows.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length, "each has a name of its own");
 });
 
-for (const bad of badRequests) {
+for (const bad of rows) {
   test(bad.name, async () => {
     const headers = Object.fromEntries(Object.entries(bad.headers ?? {}).map(([name, value]) => [name, named(value)]));
-    const answer = await world.request(bad.method, bad.path, { body: modelIn(bad.body), headers, key: bad.key === null ? undefined : keys[bad.key] });
-    const { error } = answer.body ?? {};
+    const answer = await world.request(bad.method, bad.path.replace("MODEL", model), { body: modelIn(bad.body), headers, key: bad.key === null ? undefined : keys[bad.key] });
+    assert.ok(answer.body?.error !== undefined, `${answer.status} ${answer.text}`);
+    const error = (bad.read ?? openai)(answer.body);
     assert.deepEqual(
-      { status: answer.status, type: error?.type, param: error?.param, ...(bad.code && { code: error?.code }) },
+      { status: answer.status, type: error.type, param: error.param, ...(bad.code && { code: error.code }) },
       { status: bad.status, type: bad.type, param: bad.param, ...(bad.code && { code: bad.code }) },
       answer.text,
     );
@@ -92,9 +99,9 @@ for (const bad of badRequests) {
     assert.ok(error.message.length < 1000, "a message, not a copy of the request");
     assert.doesNotMatch(error.message, INTERNALS);
     assert.equal(typeof error.code, "string");
-    assert.equal(typeof error.metadata.error_type, "string");
+    assert.equal(typeof error.error_type, "string");
     assert.deepEqual(leaks(answer.text), []);
-    assert.equal(answer.headers.get("x-generation-id"), null, "nothing was begun");
+    assert.equal(answer.headers.get("x-generation-id") !== null, bad.begun === true, "whether something was begun");
     if (bad.status === 405) assert.match(answer.headers.get("allow") ?? "", /^[A-Z]+(, [A-Z]+)*$/);
   });
 }
@@ -104,6 +111,7 @@ test("nothing came of them, and the gateway serves", async () => {
   assert.deepEqual(await everything(), stateBefore);
   const good = await world.chat(ask(model));
   assert.equal(good.status, 200);
-  const rows = await world.rows(1);
-  assert.deepEqual(rows.map((row) => row.id), [good.body.id], "one generation: the good one");
+  const generations = await world.rows(1 + rows.filter(({ begun }) => begun).length);
+  assert.deepEqual(generations.filter(({ outcome }) => outcome === "ok").map(({ id }) => id), [good.body.id], "one was served: the good one");
+  for (const { outcome, cost_nano, status } of generations.filter(({ id }) => id !== good.body.id)) assert.deepEqual([outcome, cost_nano, status], ["error", null, 400]);
 });

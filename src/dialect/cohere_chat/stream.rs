@@ -181,7 +181,9 @@ impl Decoder {
         out.extend(delta.shift_remove("usage").and_then(usage).map(Event::Usage));
         let reason = delta.shift_remove("finish_reason").and_then(text).unwrap_or_else(|| "COMPLETE".to_owned());
         let finish = finish_of(&reason);
-        if finish.reason == FinishReason::Error && self.next == 0 {
+        // It says why in a member of its own, but not always.
+        let says_why = delta.get("error").is_some_and(Value::is_string);
+        if finish.reason == FinishReason::Error && (self.next == 0 || says_why) {
             return self.fail(from_value(&delta.into()), out);
         }
         self.stopped = true;

@@ -34,7 +34,8 @@ pub fn decode_embed_request(body: Value) -> Result<(EmbedRequest, Form)> {
     if let Some(requests) = body.shift_remove("requests") {
         let at = At::root("requests");
         for (index, one) in list(requests).into_iter().enumerate() {
-            read_one(one, &at.item(index), &mut request)?;
+            let at = at.item(index);
+            read_one(members(one, &at)?, Some(&at), &mut request)?;
         }
         if let Some(model) = body.shift_remove("model") {
             request.model = named_model(text(model, &At::root("model"))?);
@@ -63,7 +64,7 @@ pub fn decode_embed_request(body: Value) -> Result<(EmbedRequest, Form)> {
     if !body.contains_key("content") {
         return Err(Error::invalid("content", "The body must have `content` or `requests`."));
     }
-    read_one(Value::Object(body), &At::root("body"), &mut request)?;
+    read_one(body, None, &mut request)?;
     request.extra = Extra::of(Wire::Gemini, request.extra.members);
     Ok((request, Form::One))
 }
@@ -72,10 +73,11 @@ fn named_model(name: String) -> String {
     name.strip_prefix("models/").map(str::to_owned).unwrap_or(name)
 }
 
-fn read_one(value: Value, at: &At<'_>, request: &mut EmbedRequest) -> Result<()> {
+/// Reads these members, which are the body's own or stand somewhere in it.
+fn read_one(one: Map<String, Value>, at: Option<&At<'_>>, request: &mut EmbedRequest) -> Result<()> {
     let mut input = EmbedInput::of(Vec::new());
-    for (name, value) in members(value, at)? {
-        let at = at.key(&name);
+    for (name, value) in one {
+        let at = at.map_or_else(|| At::root(&name), |at| at.key(&name));
         match name.as_str() {
             "model" => request.model = named_model(text(value, &at)?),
             "content" => input.content = EmbedContent::Parts(read_content(value, &at)?),

@@ -253,7 +253,7 @@ fn a_gemini_client_is_served_by_everybody() {
     for (bad, field) in [
         (&b"{}"[..], "content"),
         (br#"{"requests":[]}"#, "requests"),
-        (br#"{"content":{"parts":[{"text":1}]}}"#, "body.content.parts[0].text"),
+        (br#"{"content":{"parts":[{"text":1}]}}"#, "content.parts[0].text"),
         (br#"{"content":{"parts":[]},"provider":{"only":1}}"#, "provider.only"),
         (b"nonsense", "body"),
     ] {
