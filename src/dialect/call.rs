@@ -41,6 +41,8 @@ pub enum Api {
     Speech,
     /// `POST /v1/audio/transcriptions`
     Transcriptions,
+    /// `POST /v1/route`: who would serve a chat, without asking anybody.
+    Route,
 }
 
 impl Api {
@@ -61,6 +63,7 @@ impl Api {
             Self::Images => "images",
             Self::Speech => "speech",
             Self::Transcriptions => "transcriptions",
+            Self::Route => "route",
         }
     }
 
@@ -73,7 +76,8 @@ impl Api {
             | Self::Moderations
             | Self::Images
             | Self::Speech
-            | Self::Transcriptions => Wire::OpenaiChat,
+            | Self::Transcriptions
+            | Self::Route => Wire::OpenaiChat,
             Self::Completions => Wire::OpenaiCompletions,
             Self::Responses => Wire::OpenaiResponses,
             Self::Messages | Self::CountMessages => Wire::AnthropicMessages,

@@ -11,9 +11,10 @@ use crate::{
     auth::{KeyHash, KeyRecord, Principal},
     error::{Error, ErrorKind, Result},
     formats::{self, Call},
+    ids::Rng,
     known::{Ask, KnownModel, Lookup, Providers},
     routing::{
-        plan::{Offer, Wants, plan},
+        plan::{Offer, Plan, Wants, plan},
         slug::Slug,
     },
     time::Millis,
@@ -56,18 +57,31 @@ impl Gateway {
         Ok(found_or_ask(self.known.providers(now), "catalog", asks)?.unwrap_or_default())
     }
 
+    /// Who is to serve a request, best first: a draw from a seed of its own.
     pub(super) fn plan(
         &mut self,
         principal: &Principal,
         call: &Call<'_>,
-        names: &[String],
-        models: &[(Slug, Option<Rc<KnownModel>>)],
-        providers: &Providers,
+        asked: Asked<'_>,
         now: Millis,
     ) -> Result<Vec<Target>> {
+        let seed = self.rng.next_u64();
+        let planned = self.decide(principal, call, asked, seed, now)?;
+        if planned.targets.is_empty() { Err(planned.nobody(asked.0)) } else { Ok(planned.targets) }
+    }
+
+    /// The decision from that seed: the same again as long as the same is known.
+    pub(super) fn decide(
+        &self,
+        principal: &Principal,
+        call: &Call<'_>,
+        (names, models, providers): Asked<'_>,
+        seed: u64,
+        now: Millis,
+    ) -> Result<Planned> {
         let parameters = call.parameters();
-        let mut targets = Vec::new();
-        let mut excluded = Vec::new();
+        let mut rng = Rng::new(seed);
+        let mut planned = Planned { seed, targets: Vec::new(), decisions: Vec::new() };
         for ((slug, model), name) in models.iter().zip(names) {
             let Some(known) = model else { return Err(unknown_model(slug, name)) };
             if !principal.may_call(&slug.id) {
@@ -84,20 +98,43 @@ impl Gateway {
                 max_tokens: call.max_tokens(),
             };
             let offers = |slug: &str| providers.get(slug).map(|p| Offer { row: &p.row, ready: p.is_ready() });
-            let made = plan(&wants, &known.model, offers, &self.health, now, &mut self.rng);
-            excluded.extend(made.excluded.iter().map(|out| (slug.id.clone(), out.tag.clone(), out.rule)));
-            targets.extend(made.candidates.iter().filter_map(|candidate| {
+            let plan = plan(&wants, &known.model, offers, &self.health, now, &mut rng);
+            planned.targets.extend(plan.candidates.iter().filter_map(|candidate| {
                 let endpoint = known.model.endpoints.get(candidate.endpoint)?;
                 let provider = Rc::clone(providers.get(&endpoint.provider)?);
                 Some(Target {
                     model: Rc::clone(known),
                     endpoint: candidate.endpoint,
                     provider,
-                    strategy: made.strategy,
+                    strategy: plan.strategy,
                 })
             }));
+            planned.decisions.push((Rc::clone(known), plan));
         }
-        if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
+        Ok(planned)
+    }
+}
+
+/// Names that a client asks for, the models that they are, and all providers.
+pub(super) type Asked<'a> = (&'a [String], &'a [(Slug, Option<Rc<KnownModel>>)], &'a Providers);
+
+/// The decision for all models of a request.
+pub(super) struct Planned {
+    /// What its draws came from.
+    pub seed: u64,
+    /// Who may serve, best first.
+    pub targets: Vec<Target>,
+    /// How that came about, model by model.
+    pub decisions: Vec<(Rc<KnownModel>, Plan)>,
+}
+
+impl Planned {
+    /// Why there is nobody.
+    pub(super) fn nobody(&self, names: &[String]) -> Error {
+        let excluded = self.decisions.iter().flat_map(|(known, plan)| {
+            plan.excluded.iter().map(|out| (known.model.id.clone(), out.tag.clone(), out.rule))
+        });
+        nobody(names, &excluded.collect::<Vec<_>>())
     }
 }
 

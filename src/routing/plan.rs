@@ -71,6 +71,8 @@ pub struct Plan {
     pub excluded: Vec<Excluded>,
     /// How they were ordered: `order`, `price`, `throughput`, `latency` or `weighted`.
     pub strategy: &'static str,
+    /// What the scores are: of this sort, or weights of a draw.
+    pub sort: Option<Sort>,
 }
 
 /// The decision. Same inputs, same plan.
@@ -127,6 +129,7 @@ pub fn plan<'p>(
         candidates: scored.into_iter().map(|(endpoint, _, score)| Candidate { endpoint, score }).collect(),
         excluded,
         strategy: if order.is_empty() { sort.map_or("weighted", Sort::name) } else { "order" },
+        sort,
     }
 }
 

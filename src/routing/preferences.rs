@@ -29,6 +29,15 @@ impl Sort {
             Self::Latency => "latency",
         }
     }
+
+    /// What its scores are, for explanations.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Price => "usd_per_token",
+            Self::Throughput => "tokens_per_second",
+            Self::Latency => "milliseconds",
+        }
+    }
 }
 
 /// What a request says about who may serve it.
