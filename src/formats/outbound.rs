@@ -137,6 +137,8 @@ fn conversation(
         model_longest: endpoint.max_completion_tokens,
     };
     let mut request = canonical(call, wire)?;
+    // What is billed by a tier's prices is asked of that tier.
+    request.service_tier = endpoint.service_tier.clone().or(request.service_tier);
     let missing = missing(&request, wire, &target, fetched)?;
     if !missing.is_empty() {
         return Ok(Wanted::Media(missing));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Gateway,
     effects::{Effect, Head, Reply},
-    planning::{Asked, Planned},
+    planning::{Asked, Planned, in_one_list},
 };
 use crate::{
     auth::Principal,
@@ -18,8 +18,8 @@ use crate::{
     routing::{
         fallback::MAX_ATTEMPTS,
         health::Health,
-        plan::{Candidate, Plan},
-        preferences::Sort,
+        plan::{Behind, Candidate, Plan},
+        preferences::{Preferences, Sort},
     },
     time::Millis,
 };
@@ -39,7 +39,7 @@ impl Gateway {
             None => self.rng.next_u64(),
         };
         let planned = self.decide(principal, call, asked, seed, now)?;
-        let body = story(&planned, asked, &self.health, now).to_string();
+        let body = story(&planned, asked, call.preferences(), &self.health, now).to_string();
         Ok(Effect::Reply(Reply { status: 200, headers: Vec::new(), body, log: None }))
     }
 }
@@ -56,18 +56,16 @@ fn seed_of(path: &str) -> Result<Option<u64>> {
 }
 
 /// The plan in the words of the API (`schema/openapi.yaml`, `RoutePlan`).
-fn story(planned: &Planned, asked: Asked<'_>, health: &Health, now: Millis) -> Value {
-    let (names, models, _) = asked;
-    let mut candidates = Vec::with_capacity(planned.targets.len());
-    for target in &planned.targets {
-        let of_model = planned.decisions.iter().find(|(known, _)| known.model.id == target.model.model.id);
-        let place = of_model.and_then(|(_, plan)| plan.candidates.iter().find(|c| c.endpoint == target.endpoint));
-        if let (Some((known, plan)), Some(place), Some(endpoint)) = (of_model, place, target.endpoint()) {
-            let mut row = offer(known, plan, place, endpoint, health, now);
-            row["provider_name"] = json!(target.provider.row.name);
-            candidates.push(row);
-        }
-    }
+fn story(planned: &Planned, asked: Asked<'_>, wanted: &Preferences, health: &Health, now: Millis) -> Value {
+    let (names, models, providers) = asked;
+    let candidates = in_one_list(&planned.decisions, wanted).into_iter().filter_map(|(index, place)| {
+        let (known, plan) = planned.decisions.get(index)?;
+        let endpoint = known.model.endpoints.get(place.endpoint)?;
+        let mut row = offer(known, plan, place, endpoint, health, now);
+        row["provider_name"] = json!(providers.get(&endpoint.provider)?.row.name);
+        Some(row)
+    });
+    let candidates: Vec<_> = candidates.collect();
     let excluded = planned.decisions.iter().flat_map(|(known, plan)| {
         plan.excluded.iter().map(|out| json!({ "model": known.model.id, "tag": out.tag, "rule": out.rule }))
     });
@@ -101,10 +99,12 @@ fn offer(
         "price_version": known.price_version,
         "strategy": plan.strategy,
         "score": score(plan, place),
+        "behind": place.behind.map(Behind::name),
         "score_unit": plan.sort.map_or("share", Sort::unit),
         "stats": {
             "ttft_ms": seen.and_then(|seen| seen.ttft_ms).map(rounded),
             "throughput": seen.and_then(|seen| seen.throughput).map(rounded),
+            "failure_rate": seen.map(|seen| rounded(seen.failure_rate)),
             "in_outage": seen.is_some_and(|seen| seen.in_outage(now)),
         },
         "expected": endpoint.expected,
@@ -121,6 +121,7 @@ fn score(plan: &Plan, place: &Candidate) -> Option<f64> {
         }
         Some(Sort::Price) => Some(place.score / 1e12).filter(|usd| *usd < 1e6),
         Some(Sort::Latency) => Some(rounded(place.score)).filter(|ms| *ms < 1e12),
+        Some(Sort::Exacto) => Some(place.score),
         Some(Sort::Throughput) => Some(rounded(place.score)).filter(|speed| *speed > 0.0),
     }
 }
