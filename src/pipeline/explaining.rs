@@ -61,9 +61,8 @@ fn story(planned: &Planned, asked: Asked<'_>, wanted: &Preferences, health: &Hea
     let candidates = in_one_list(&planned.decisions, wanted).into_iter().filter_map(|(index, place)| {
         let (known, plan) = planned.decisions.get(index)?;
         let endpoint = known.model.endpoints.get(place.endpoint)?;
-        let mut row = offer(known, plan, place, endpoint, health, now);
-        row["provider_name"] = json!(providers.get(&endpoint.provider)?.row.name);
-        Some(row)
+        let name = &providers.get(&endpoint.provider)?.row.name;
+        Some(offer(known, plan, (place, endpoint, name), health, now))
     });
     let candidates: Vec<_> = candidates.collect();
     let excluded = planned.decisions.iter().flat_map(|(known, plan)| {
@@ -83,8 +82,7 @@ fn story(planned: &Planned, asked: Asked<'_>, wanted: &Preferences, health: &Hea
 fn offer(
     known: &KnownModel,
     plan: &Plan,
-    place: &Candidate,
-    endpoint: &Endpoint,
+    (place, endpoint, provider_name): (&Candidate, &Endpoint, &str),
     health: &Health,
     now: Millis,
 ) -> Value {
@@ -92,6 +90,7 @@ fn offer(
     json!({
         "model": known.model.id,
         "provider": endpoint.provider,
+        "provider_name": provider_name,
         "tag": endpoint.tag(),
         "upstream_model": endpoint.upstream_model,
         "service_tier": endpoint.service_tier,
@@ -134,5 +133,5 @@ fn rounded(figure: f64) -> f64 {
 fn refusal(error: &Error) -> Value {
     let body = formats::write_error(Api::Chat, error, false);
     let told: Value = serde_json::from_str(&body).unwrap_or_default();
-    json!({ "status": error.status(), "code": told["error"]["code"], "message": told["error"]["message"] })
+    json!({ "status": error.status(), "code": told.pointer("/error/code"), "message": told.pointer("/error/message") })
 }

@@ -26,8 +26,8 @@ test("the plan has candidates, reasons and a seed that draws it again, and nobod
   const asked = { ...ask(`${model}:floor`), provider: { ignore: ["fake-2"] } };
   const { status, body } = await route(asked);
   assert.equal(status, 200);
-  assert.deepEqual(body.candidates.map((one) => one.tag), ["fake-1", "fake-3"]);
-  assert.deepEqual(body.excluded, [{ model, tag: "fake-2", rule: "provider.ignore" }]);
+  assert.deepEqual(body.candidates.map((one) => one.provider), ["fake-1", "fake-3"]);
+  assert.deepEqual(body.excluded, [{ model, tag: "fake-2/2", rule: "provider.ignore" }]);
   assert.equal(body.candidates[0].pricing.prompt, "0.000001");
   assert.match(body.seed, /^[0-9a-f]{16}$/);
   assert.deepEqual((await route(asked, `?seed=${body.seed}`)).body, body);
