@@ -12,7 +12,7 @@ export { Account, Catalog } from "./entry/objects.mjs";
 const INFERENCE = new Set(
   [
     "chat/completions", "completions", "responses", "messages", "messages/count_tokens", "embeddings", "rerank", "moderations",
-    "images/generations", "audio/speech", "audio/transcriptions",
+    "images/generations", "audio/speech", "audio/transcriptions", "route",
   ].flatMap((path) => [`/v1/${path}`, `/api/v1/${path}`]),
 );
 // Gemini's: the model and what is asked of it stand in the path.

@@ -13,6 +13,7 @@ mod claims;
 mod dispatch;
 mod effects;
 mod exchange;
+mod explaining;
 mod loops;
 mod planning;
 mod refusals;
@@ -161,6 +162,9 @@ impl Gateway {
         }
         let principal = record.ok_or_else(unknown_key)?.admit(KeyKind::Inference, now)?;
         let call = call?;
+        if call.api == Api::Route {
+            return self.explain(head, &principal, &call, (&slugs, &models, &providers), now);
+        }
         let ticket = match self.claim(&principal, head, body, ticket, now)? {
             Ok(ticket) => ticket,
             Err(effect) => return Ok(effect),
@@ -173,7 +177,7 @@ impl Gateway {
             Err(ask) => return Ok(self.look_up(ticket, vec![ask], now)),
         };
         self.refuse_loops(&accounts, body, ticket, now)?;
-        let mut targets = self.plan(&principal, &call, &slugs, &models, &providers, now)?;
+        let mut targets = self.plan(&principal, &call, (&slugs, &models, &providers), now)?;
         let admitted = match self.admit(&principal, &call, &mut targets, &meters, ticket, now)? {
             Ok(admitted) => admitted,
             Err(lookups) => return Ok(Effect::Lookup(lookups)),

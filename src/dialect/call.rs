@@ -41,6 +41,8 @@ pub enum Api {
     Speech,
     /// `POST /v1/audio/transcriptions`
     Transcriptions,
+    /// `POST /v1/route`: who would serve a chat, without asking anybody.
+    Route,
 }
 
 impl Api {
@@ -61,6 +63,7 @@ impl Api {
             Self::Images => "images",
             Self::Speech => "speech",
             Self::Transcriptions => "transcriptions",
+            Self::Route => "route",
         }
     }
 
@@ -73,7 +76,8 @@ impl Api {
             | Self::Moderations
             | Self::Images
             | Self::Speech
-            | Self::Transcriptions => Wire::OpenaiChat,
+            | Self::Transcriptions
+            | Self::Route => Wire::OpenaiChat,
             Self::Completions => Wire::OpenaiCompletions,
             Self::Responses => Wire::OpenaiResponses,
             Self::Messages | Self::CountMessages => Wire::AnthropicMessages,
@@ -95,7 +99,7 @@ pub struct Call<'a> {
     pub models: Vec<String>,
     /// The answer is to be a stream.
     pub stream: bool,
-    /// The `provider` object.
+    /// Who may serve it: the `provider` object, `max_cost`.
     pub preferences: Preferences,
     /// Longest answer asked for, in tokens.
     pub max_tokens: Option<u64>,
@@ -116,11 +120,12 @@ pub struct Call<'a> {
 pub const REFUSED: &[&str] = &["plugins", "transforms", "preset", "stop_server_tools_when", "deferred_tools"];
 
 /// Members that every route has for the gateway, beside `model`: they mean nothing to a provider. They are
-/// OpenRouter's (openrouter.ai/docs/api-reference, November 2026), and `tags`, which is this gateway's.
+/// OpenRouter's (openrouter.ai/docs/api-reference, November 2026), and `tags` and `max_cost`, which are this gateway's.
 pub const GATEWAY_OWNED: &[&str] = &[
     "models",
     "route",
     "provider",
+    "max_cost",
     "plugins",
     "transforms",
     "preset",
@@ -149,7 +154,7 @@ impl<'a> Call<'a> {
                 None => models(&object)?,
             },
             stream: object.get("stream").and_then(Value::as_bool).unwrap_or(false),
-            preferences: object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)?,
+            preferences: Preferences::of(&object)?,
             max_tokens: None,
             session_id: text(&object, "session_id"),
             user: text(&object, "user"),

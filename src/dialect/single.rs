@@ -75,7 +75,7 @@ impl Asked {
             |key: &&str| !NOT_PARAMETERS.contains(key) && !GATEWAY_OWNED.contains(key) && !input.contains(key);
         Ok(Self {
             models,
-            preferences: object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)?,
+            preferences: Preferences::of(object)?,
             user: shape::text(object, "user"),
             session_id: shape::text(object, "session_id"),
             tags: shape::tags(object)?,

@@ -140,6 +140,8 @@ fn conversation(
         model_longest: endpoint.max_completion_tokens,
     };
     let mut request = canonical(call, wire)?;
+    // What is billed by a tier's prices is asked of that tier.
+    request.service_tier = endpoint.service_tier.clone().or(request.service_tier);
     let missing = missing(&request, wire, &target, fetched)?;
     if !missing.is_empty() {
         return Ok(Wanted::Media(missing));
@@ -385,6 +387,36 @@ mod tests {
             assert!(sent.get(member).is_none(), "{sent}");
         }
         assert_eq!((&sent["model"], made.losses.as_slice()), (&json!("m"), &["top_k".to_owned()][..]));
+    }
+
+    #[test]
+    fn an_endpoint_of_a_tier_is_asked_for_that_tier() {
+        let endpoint: Endpoint = serde_json::from_value(
+            json!({ "provider": "p", "tag": "p/flex", "service_tier": "flex", "upstream_model": "m" }),
+        )
+        .unwrap();
+        let chat = json!({ "model": "a/b", "messages": [{ "role": "user", "content": "hi" }], "service_tier": "auto", "max_cost": 1 });
+        let input = json!({ "model": "a/b", "input": "hi" });
+        let message = json!({ "model": "a/b", "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 5 });
+        for (path, body, dialect) in [
+            ("/v1/chat/completions", &chat, "openai"),
+            ("/v1/chat/completions", &chat, "openai-responses"),
+            ("/v1/responses", &input, "openai-responses"),
+            ("/v1/messages", &message, "openai"),
+        ] {
+            let body = body.to_string();
+            let call = parse(route(path), "", body.as_bytes()).unwrap();
+            let row = row(dialect, "https://p.example/v1", json!({}));
+            let Ok(Wanted::Call(made)) = outbound(&call, &row, &endpoint, None, false, &BTreeMap::new()) else {
+                panic!("no call for {path} at {dialect}");
+            };
+            let sent: Value = serde_json::from_slice(&made.body.bytes(body.as_bytes())).unwrap();
+            assert_eq!(
+                (&sent["service_tier"], &sent["max_cost"]),
+                (&json!("flex"), &Value::Null),
+                "{path} at {dialect}"
+            );
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub fn route(path: &str) -> Route<'_> {
         "images/generations" => Route::of(Api::Images),
         "audio/speech" => Route::of(Api::Speech),
         "audio/transcriptions" => Route::of(Api::Transcriptions),
+        "route" => Route::of(Api::Route),
         _ => generate(rest, query).unwrap_or(Route::of(Api::Chat)),
     }
 }
@@ -168,7 +169,7 @@ pub fn parse<'a>(route: Route<'_>, content_type: &str, body: &'a [u8]) -> Result
     };
     let counted = |client| Ok(What::Count(Box::new(count::parse(client, route.model.unwrap_or_default(), body)?)));
     let what = match route.api {
-        Api::Chat => openai_chat::parse(body).map(|call| What::Conversation(Box::new(call))),
+        Api::Chat | Api::Route => openai_chat::parse(body).map(|call| What::Conversation(Box::new(call))),
         Api::Completions => conversation(route, COMPLETIONS, "prompt", body),
         Api::Responses => conversation(route, RESPONSES, "input", body),
         Api::Messages => conversation(route, MESSAGES, "messages", body),
@@ -267,6 +268,7 @@ mod tests {
         assert_eq!(of("/api/v1/completions"), (Api::Completions, None, false, false));
         assert_eq!(of("/v1/responses"), (Api::Responses, None, false, false));
         assert_eq!(of("/v1/messages?beta=true"), (Api::Messages, None, false, false));
+        assert_eq!(of("/api/v1/route?seed=00000000000000ff"), (Api::Route, None, false, false));
         assert_eq!(of("/v1/messages/count_tokens"), (Api::CountMessages, None, false, false));
         let path = "/v1beta/models/google/gemini-3:floor:streamGenerateContent";
         let events = format!("{path}?alt=sse&key=x");

@@ -67,6 +67,22 @@ pub(super) fn bounds<'e>(
     worst
 }
 
+/// The most that a request can cost at an endpoint; nothing where that is not bounded, or has no price.
+pub(super) fn worst(
+    calibration: &Calibration,
+    policy: &Policy,
+    call: &Call<'_>,
+    model: &Model,
+    endpoint: &Endpoint,
+) -> Option<NanoUsd> {
+    if call.is_free() {
+        return Some(NanoUsd::default());
+    }
+    let bounds = bounds(calibration, call, std::iter::once((model, endpoint)));
+    let prices = std::slice::from_ref(endpoint.pricing.as_ref()?);
+    (!bounds.open).then(|| NanoUsd(amounts(prices, policy, bounds.prompt, bounds.most, bounds.units).usd))
+}
+
 /// The most that so many tokens, and what is not billed in tokens, cost at any of these prices.
 fn amounts(prices: &[Pricing], policy: &Policy, prompt: u64, completion: u64, units: Tokens) -> Amounts {
     let most = |pricing: &Pricing| policy.charge(pricing.most(prompt, completion).plus(pricing.of_units(&units)));
@@ -226,7 +242,14 @@ impl Gateway {
             let bounds = admission::bounds(&self.calibration, call, endpoints());
             let prices = endpoints().filter_map(|(_, endpoint)| endpoint.pricing.clone()).filter(|_| !call.is_free());
             let prices: Vec<_> = prices.collect();
-            (admission::range(&prices, &policy, bounds, call.choices()), bounds, prices)
+            let mut range = admission::range(&prices, &policy, bounds, call.choices());
+            if let Some(most) = call.preferences().max_cost {
+                // None of them can cost more: what exceeds it is of two endpoints' figures together.
+                for amounts in [&mut range.floor, &mut range.least, &mut range.most] {
+                    amounts.usd = amounts.usd.min(most.0);
+                }
+            }
+            (range, bounds, prices)
         };
         let (mut range, mut bounds, mut prices) = needs(targets);
         if range.floor.usd > left {

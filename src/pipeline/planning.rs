@@ -3,17 +3,20 @@
 use std::rc::Rc;
 
 use super::{
-    Gateway,
+    Gateway, admission,
     exchange::Target,
     refusals::{nobody, short, unknown_key, unknown_model},
 };
 use crate::{
     auth::{KeyHash, KeyRecord, Principal},
+    catalog::{Endpoint, Model},
     error::{Error, ErrorKind, Result},
     formats::{self, Call},
+    ids::Rng,
     known::{Ask, KnownModel, Lookup, Providers},
     routing::{
-        plan::{Offer, Wants, plan},
+        plan::{Behind, Candidate, Offer, Plan, Wants, before, plan},
+        preferences::Preferences,
         slug::Slug,
     },
     time::Millis,
@@ -56,18 +59,31 @@ impl Gateway {
         Ok(found_or_ask(self.known.providers(now), "catalog", asks)?.unwrap_or_default())
     }
 
+    /// Who is to serve a request, best first: a draw from a seed of its own.
     pub(super) fn plan(
         &mut self,
         principal: &Principal,
         call: &Call<'_>,
-        names: &[String],
-        models: &[(Slug, Option<Rc<KnownModel>>)],
-        providers: &Providers,
+        asked: Asked<'_>,
         now: Millis,
     ) -> Result<Vec<Target>> {
+        let seed = self.rng.next_u64();
+        let planned = self.decide(principal, call, asked, seed, now)?;
+        if planned.targets.is_empty() { Err(planned.nobody(asked.0)) } else { Ok(planned.targets) }
+    }
+
+    /// The decision from that seed: the same again as long as the same is known.
+    pub(super) fn decide(
+        &self,
+        principal: &Principal,
+        call: &Call<'_>,
+        (names, models, providers): Asked<'_>,
+        seed: u64,
+        now: Millis,
+    ) -> Result<Planned> {
         let parameters = call.parameters();
-        let mut targets = Vec::new();
-        let mut excluded = Vec::new();
+        let mut rng = Rng::new(seed);
+        let mut planned = Planned { seed, targets: Vec::new(), decisions: Vec::new() };
         for ((slug, model), name) in models.iter().zip(names) {
             let Some(known) = model else { return Err(unknown_model(slug, name)) };
             if !principal.may_call(&slug.id) {
@@ -80,24 +96,80 @@ impl Gateway {
                 preferences: call.preferences(),
                 can_serve: &|row| formats::serves(call.api, row),
                 variant_sort: slug.sort,
+                variant_tier: slug.tier(),
                 parameters: &parameters,
                 max_tokens: call.max_tokens(),
+                is_affordable: &|endpoint| self.is_affordable(call, &known.model, endpoint),
             };
             let offers = |slug: &str| providers.get(slug).map(|p| Offer { row: &p.row, ready: p.is_ready() });
-            let made = plan(&wants, &known.model, offers, &self.health, now, &mut self.rng);
-            excluded.extend(made.excluded.iter().map(|out| (slug.id.clone(), out.tag.clone(), out.rule)));
-            targets.extend(made.candidates.iter().filter_map(|candidate| {
-                let endpoint = known.model.endpoints.get(candidate.endpoint)?;
-                let provider = Rc::clone(providers.get(&endpoint.provider)?);
-                Some(Target {
-                    model: Rc::clone(known),
-                    endpoint: candidate.endpoint,
-                    provider,
-                    strategy: made.strategy,
-                })
-            }));
+            let plan = plan(&wants, &known.model, offers, &self.health, now, &mut rng);
+            planned.decisions.push((Rc::clone(known), plan));
         }
-        if targets.is_empty() { Err(nobody(names, &excluded)) } else { Ok(targets) }
+        for (index, candidate) in in_one_list(&planned.decisions, call.preferences()) {
+            let Some((known, plan)) = planned.decisions.get(index) else { continue };
+            let endpoint = known.model.endpoints.get(candidate.endpoint);
+            if let Some(provider) = endpoint.and_then(|endpoint| providers.get(&endpoint.provider)) {
+                let (model, provider) = (Rc::clone(known), Rc::clone(provider));
+                planned.targets.push(Target { model, endpoint: candidate.endpoint, provider, strategy: plan.strategy });
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Whether a request costs no more at an endpoint than its client allows, however it ends.
+    fn is_affordable(&self, call: &Call<'_>, model: &Model, endpoint: &Endpoint) -> bool {
+        let Some(most) = call.preferences().max_cost else { return true };
+        let worst = admission::worst(&self.calibration, self.known.holder.policy(), call, model, endpoint);
+        worst.is_some_and(|worst| worst <= most)
+    }
+}
+
+/// The candidates of all models: model by model, unless the client wants them sorted across models. Who is
+/// as fast as the client prefers stands before who is not, whatever its model (field: OpenRouter's
+/// preferred thresholds); `order` is kept as it is.
+pub(super) fn in_one_list<'p>(decisions: &'p [Decision], wanted: &Preferences) -> Vec<(usize, &'p Candidate)> {
+    let each =
+        decisions.iter().enumerate().flat_map(|(index, (_, plan))| plan.candidates.iter().map(move |c| (index, c)));
+    let mut list: Vec<_> = each.collect();
+    if !wanted.order.is_empty() {
+        return list;
+    }
+    let sort = decisions.first().and_then(|(_, plan)| plan.sort);
+    match sort.filter(|sort| decisions.iter().all(|(_, plan)| plan.sort == Some(*sort))) {
+        Some(sort) if wanted.across_models => {
+            list.sort_by(|(_, a), (_, b)| before(sort, (a.behind, a.score), (b.behind, b.score)));
+        }
+        _ if wanted.min_throughput.is_some() || wanted.max_latency.is_some() => {
+            list.sort_by_key(|(_, candidate)| Behind::rank(candidate.behind));
+        }
+        _ => {}
+    }
+    list
+}
+
+/// Names that a client asks for, the models that they are, and all providers.
+pub(super) type Asked<'a> = (&'a [String], &'a [(Slug, Option<Rc<KnownModel>>)], &'a Providers);
+
+/// A model and its plan.
+pub(super) type Decision = (Rc<KnownModel>, Plan);
+
+/// The decision for all models of a request.
+pub(super) struct Planned {
+    /// What its draws came from.
+    pub seed: u64,
+    /// Who may serve, best first.
+    pub targets: Vec<Target>,
+    /// How that came about, model by model.
+    pub decisions: Vec<Decision>,
+}
+
+impl Planned {
+    /// Why there is nobody.
+    pub(super) fn nobody(&self, names: &[String]) -> Error {
+        let excluded = self.decisions.iter().flat_map(|(known, plan)| {
+            plan.excluded.iter().map(|out| (known.model.id.clone(), out.tag.clone(), out.rule))
+        });
+        nobody(names, &excluded.collect::<Vec<_>>())
     }
 }
 

@@ -55,8 +55,13 @@ pub(super) fn short(name: &str) -> &str {
 pub(super) fn unknown_model(slug: &Slug, name: &str) -> Error {
     let name = short(name);
     if let Some(variant) = slug.unknown_variant() {
-        let message =
-            format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.");
+        let message = if slug.lacks_known_variant() {
+            format!(
+                "The catalog has no :{variant} of this model: {name:?} is not in it. Known variants are {VARIANTS}."
+            )
+        } else {
+            format!("{name:?} is not in the catalog, and :{variant} is not a variant: known variants are {VARIANTS}.")
+        };
         return Error::new(ErrorKind::ModelNotFound, message).param("model").code("unknown_variant");
     }
     let meant = builtin::ids_named(&slug.id);

@@ -28,6 +28,7 @@ use crate::{
 
 mod budgets;
 mod once;
+mod route;
 
 const PROMPT: &str = "canary-prompt";
 const ANSWER: &str = "canary-answer";

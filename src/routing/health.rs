@@ -14,6 +14,8 @@ pub const OUTAGE_MS: i64 = 30_000;
 pub const OUTAGE_MAX_MS: i64 = 300_000;
 
 const NEW_COUNTS: f64 = 0.2;
+/// The same for whether an attempt succeeded: single failures are outages, what counts here is their rate.
+const NEW_OUTCOME_COUNTS: f64 = 0.05;
 /// Models remembered: a bound on memory, far above what one isolate serves.
 const CAPACITY: usize = 4096;
 
@@ -24,6 +26,8 @@ pub struct EndpointHealth {
     pub ttft_ms: Option<f64>,
     /// Output tokens per second.
     pub throughput: Option<f64>,
+    /// The part of its attempts that failed by its own fault, 0 to 1.
+    pub failure_rate: f64,
     failures_in_row: u32,
     outage_until: Millis,
 }
@@ -42,6 +46,7 @@ impl Health {
     pub fn succeeded(&mut self, model: &str, tag: &str, ttft_ms: Option<f64>, throughput: Option<f64>) {
         if let Some(entry) = self.entry(model, tag) {
             entry.failures_in_row = 0;
+            entry.failure_rate -= NEW_OUTCOME_COUNTS * entry.failure_rate;
             entry.outage_until = Millis(0);
             entry.ttft_ms = average(entry.ttft_ms, ttft_ms);
             entry.throughput = average(entry.throughput, throughput);
@@ -54,6 +59,7 @@ impl Health {
             let asked = i64::from(retry_after_s.unwrap_or(0)) * 1000;
             let grown = OUTAGE_MS << entry.failures_in_row.min(8);
             entry.failures_in_row += 1;
+            entry.failure_rate += NEW_OUTCOME_COUNTS * (1.0 - entry.failure_rate);
             entry.outage_until = now.plus(grown.max(asked).min(OUTAGE_MAX_MS));
         }
     }
@@ -110,5 +116,17 @@ mod tests {
         health.succeeded("m", "t", Some(200.0), Some(50.0));
         let entry = health.of("m", "t").unwrap();
         assert_eq!((entry.ttft_ms, entry.throughput), (Some(120.0), Some(50.0)));
+    }
+
+    #[test]
+    fn the_rate_of_failures_rises_and_falls_slowly() {
+        let mut health = Health::default();
+        let rate = |health: &Health| health.of("m", "t").map_or(0.0, |entry| entry.failure_rate);
+        health.failed("m", "t", Millis(0), None);
+        assert!((rate(&health) - 0.05).abs() < 1e-9);
+        (0..200).for_each(|_| health.failed("m", "t", Millis(0), None));
+        assert!((0.99..=1.0).contains(&rate(&health)));
+        (0..200).for_each(|_| health.succeeded("m", "t", None, None));
+        assert!((0.0..0.01).contains(&rate(&health)));
     }
 }

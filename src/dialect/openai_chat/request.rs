@@ -185,7 +185,7 @@ pub fn outbound_edits(
     let mut edits = ObjectEdits::new(object);
     if quirk("openrouter") {
         // Another router: it understands the same members, but the choice of provider was made here.
-        edits.cut(|key| matches!(key, "models" | "route" | "provider"));
+        edits.cut(|key| matches!(key, "models" | "route" | "provider" | "max_cost"));
     } else {
         edits.cut(|key| GATEWAY_OWNED.contains(&key) || OF_REASONING.contains(&key));
         if let Some(effort) = reasoning_effort(object)? {
@@ -193,6 +193,9 @@ pub fn outbound_edits(
         }
     }
     edits.set("model", quote(&endpoint.upstream_model));
+    if let Some(tier) = &endpoint.service_tier {
+        edits.set("service_tier", quote(tier));
+    }
     let (name, other) = match object.get("max_completion_tokens").filter(|value| value.kind != Kind::Null) {
         _ if quirk("max_completion_tokens") => ("max_completion_tokens", "max_tokens"),
         _ if quirk("max_tokens_only") => ("max_tokens", "max_completion_tokens"),

@@ -16,11 +16,12 @@ use crate::{
 
 /// Members that the gateway itself has acted on: they ask nothing of a provider. (`plugins`, `transforms`
 /// and the like are refused before, unless they are empty.)
-const GATEWAY_OWNED: [&str; 12] = [
+const GATEWAY_OWNED: [&str; 13] = [
     "stream_options",
     "models",
     "route",
     "provider",
+    "max_cost",
     "plugins",
     "transforms",
     "preset",

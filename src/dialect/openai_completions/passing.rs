@@ -30,6 +30,9 @@ pub fn outbound_edits(
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &[]);
     edits.set("model", quote(&endpoint.upstream_model));
+    if let Some(tier) = &endpoint.service_tier {
+        edits.set("service_tier", quote(tier));
+    }
     // Chat's newer name is not one of this format's: the longer of the two is what an answer may cost.
     let newer = object.get("max_completion_tokens").and_then(number);
     let asked = object.get("max_tokens").and_then(number).max(newer);

@@ -48,6 +48,9 @@ pub fn outbound_edits(
     let mut edits = ObjectEdits::new(object);
     cut_owned(&mut edits, provider, &["stop_server_tools_when"]);
     edits.set("model", quote(&endpoint.upstream_model));
+    if let Some(tier) = &endpoint.service_tier {
+        edits.set("service_tier", quote(tier));
+    }
     clamp(object, "max_output_tokens", longest, &mut edits);
     // The gateway keeps no state, and asks nobody to keep some, unless the client says otherwise.
     if STATE.iter().all(|member| is_nothing(object.get(member))) {

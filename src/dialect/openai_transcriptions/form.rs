@@ -14,7 +14,7 @@ use crate::{
         json::{Value, scan_object},
         multipart::Part,
     },
-    routing::preferences::Preferences,
+    routing::preferences::{Preferences, cost},
 };
 
 /// The fields of a form.
@@ -89,11 +89,15 @@ impl<'a> Form<'_, 'a> {
     }
 
     fn preferences(&self) -> Result<Preferences> {
-        let Some(text) = self.text("provider")? else { return Ok(Preferences::none()) };
+        let max_cost = match self.text("max_cost")? {
+            Some(text) => Some(cost(text.parse().ok())?),
+            None => None,
+        };
+        let Some(text) = self.text("provider")? else { return Ok(Preferences { max_cost, ..Preferences::none() }) };
         let wrapped = format!("{{\"provider\":{text}}}");
         let wrong = |_| Error::invalid("provider", "provider must be an object in JSON.");
         let object = scan_object(wrapped.as_bytes()).map_err(wrong)?;
-        object.get("provider").map_or_else(|| Ok(Preferences::none()), Preferences::parse)
+        Ok(Preferences { max_cost, ..Preferences::of(&object)? })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 pub fn cut_owned(edits: &mut ObjectEdits<'_, '_>, provider: &Provider, also: &[&str]) {
     if provider.quirks.iter().any(|quirk| quirk == "openrouter") {
         // Another router: it understands the same members, but the choice of provider was made here.
-        edits.cut(|key| matches!(key, "models" | "route" | "provider"));
+        edits.cut(|key| matches!(key, "models" | "route" | "provider" | "max_cost"));
     } else {
         edits.cut(|key| GATEWAY_OWNED.contains(&key) || also.contains(&key));
     }
