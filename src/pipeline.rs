@@ -236,6 +236,7 @@ impl Gateway {
             wire: call.api.wire(),
             losses: Vec::new(),
             fetched: BTreeMap::new(),
+            tokens_asked: 0,
             tokenless: None,
             anthropic_beta: head.anthropic_beta.to_owned(),
             principal: principal.clone(),

@@ -19,7 +19,7 @@ use crate::{
         access::{self, Shown},
         token,
     },
-    routing::fallback::Cause,
+    routing::fallback::{Cause, MAX_ATTEMPTS},
     time::Millis,
 };
 
@@ -145,7 +145,12 @@ impl Gateway {
         )?;
         let own = match shown {
             Shown::Headers(headers) => headers,
+            // One that is over as soon as it comes is none.
+            Shown::Token(_) if exchange.tokens_asked >= MAX_ATTEMPTS => {
+                return Ok(self.failed_with(number, Cause::Status(401), &ProviderError::default(), None, now));
+            }
             Shown::Token(request) => {
+                exchange.tokens_asked += 1;
                 return Ok(Effect::Gather(number, vec![Gathering::Token(row.slug.clone(), request)]));
             }
         };

@@ -60,6 +60,8 @@ pub(super) struct Exchange {
     pub losses: Vec<String>,
     /// Media that were fetched.
     pub fetched: BTreeMap<String, Fetched>,
+    /// Access tokens that were asked for on its behalf.
+    pub tokens_asked: usize,
     /// Why there is no token for the provider of the current attempt.
     pub tokenless: Option<String>,
     /// `anthropic-beta`, for providers of that format.
