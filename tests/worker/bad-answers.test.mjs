@@ -34,6 +34,7 @@ const wholes = {
 };
 const rubbish = (format) => (format.type.includes("amazon") ? Buffer.from("this is no event stream at all, but text\n\n") : "data: {\"half\":\n\n{\n");
 const opened = {
+  "half a JSON": [(format) => answers(JSON.stringify(fits(format)).slice(0, -12), { headers: { "content-type": "text/plain" } }), "malformed"],
   "HTML": [() => HTML, "malformed"],
   "a whole answer": [(format) => answers(fits(format), { headers: { "content-type": "application/pdf" } }), "malformed"],
   "an error with status 200": [(format) => answers(format.error(FAILURE), { headers: { "content-type": "text/plain" } }), "error_in_body"],

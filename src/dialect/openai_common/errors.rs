@@ -17,7 +17,11 @@ pub fn read_error(body: &[u8]) -> ProviderError {
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
         return error_of(&value);
     }
-    ProviderError { message: words(String::from_utf8_lossy(body).trim()), ..ProviderError::default() }
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    // What was to be JSON or events is no text, and may be a part of an answer.
+    let is_text = !text.starts_with(['{', '[']) && !text.starts_with("data:") && !text.starts_with("event:");
+    ProviderError { message: words(text).filter(|_| is_text), ..ProviderError::default() }
 }
 
 /// The same, of a body or of an `error` member's envelope.
