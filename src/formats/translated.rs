@@ -172,7 +172,8 @@ impl Relay {
             StreamEnd::TimedOut if !self.done => self.fail(Cause::Timeout, ProviderError::default()),
             _ => {}
         }
-        let usage = self.used();
+        let whole = self.done || self.facts.finish_reason.is_some();
+        let usage = self.used(whole || end == StreamEnd::Closed && self.failure.is_none());
         let facts = std::mem::take(&mut self.facts);
         self.facts = facts_of(facts, &usage);
         let cost = self.finish.cost(&self.facts.usage.tokens);
@@ -190,13 +191,11 @@ impl Relay {
     }
 
     /// What was used, as far as anybody can tell: what some providers say at the beginning of an answer is
-    /// too little of one that broke.
-    fn used(&mut self) -> Usage {
+    /// too little of one that is not `whole`.
+    fn used(&mut self, whole: bool) -> Usage {
         let seen = estimate_tokens(self.content_bytes);
         match self.usage.take() {
-            Some(Usage { tokens, provider_cost, .. })
-                if self.facts.finish_reason.is_none() && tokens.completion < seen =>
-            {
+            Some(Usage { tokens, provider_cost, .. }) if !whole && tokens.completion < seen => {
                 Usage { tokens: Tokens { completion: seen, ..tokens }, provider_cost, ..Usage::default() }
             }
             Some(usage) => usage,
@@ -248,8 +247,9 @@ fn length(delta: &Delta) -> usize {
         | Delta::Summary(_, text)
         | Delta::Encrypted(text)
         | Delta::Arguments(text)
-        | Delta::Media(text)
         | Delta::Transcript(text) => text.len(),
+        // A medium counts a token for every fifty bytes at most (budget::estimate).
+        Delta::Media(base64) => base64.len().div_ceil(12),
         Delta::Foreign(value) => value.to_string().len(),
         Delta::Citation(_) | Delta::Signature(_) => 0,
     }

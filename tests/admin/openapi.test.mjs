@@ -80,6 +80,7 @@ test("every operation does what it is for", async () => {
   const { id } = await fine("POST", "/chat/completions", ask(model), inference);
   await world.stream(ask(await world.model([streams(wholeStream())])));
   await world.row(id);
+  await fine("POST", "/route", ask(model), inference);
   await everyFormat(inference);
   for (const path of ["/models", "/models?all=true&limit=20", "/models/count", "/providers", `/models/${model}/endpoints`, `/model/${model}`, "/key", `/generation?id=${id}`]) await fine("GET", path, undefined, inference);
 
