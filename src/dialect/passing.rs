@@ -14,8 +14,9 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-pub use cost::{Spent, cost_details, cost_members, set_cost, set_usage};
-pub use look::{kind, number_after, string_after, text, tree};
+pub use super::shape::text;
+pub use cost::{Spent, cost_details, cost_members, priced, set_cost, set_usage};
+pub use look::{kind, number_after, string_after, tree};
 pub use relay::{Format, Look, Relay, Said};
 pub use request::{clamp, cut_owned, is_nothing, number, only_once, ordered};
 

@@ -3,13 +3,16 @@
 
 use serde_json::{Map, Value as Tree, json};
 
-pub use super::call::GATEWAY_OWNED;
 use super::{Target, openai_common::error_of, shape};
+pub use super::{
+    call::GATEWAY_OWNED,
+    passing::{priced, tree},
+};
 use crate::{
     budget::estimate::Weight,
     catalog::{CostBreakdown, Tokens},
     chat::{Losses, ProviderError},
-    dialect::passing::{self, Finish, ResponseFacts, Usage, cost_members},
+    dialect::passing::{self, Finish, ResponseFacts, Usage},
     error::Result,
     framing::{
         edit::{Edit, ObjectEdits},
@@ -214,11 +217,6 @@ pub fn scan_answer(body: &[u8]) -> std::result::Result<Object<'_>, (Cause, Provi
     }
 }
 
-/// A scanned value as a tree.
-pub fn tree(value: &Value<'_>) -> Tree {
-    serde_json::from_str(value.text).unwrap_or_default()
-}
-
 /// A count in a usage object; nothing where it is absent or cannot be meant.
 pub fn count(usage: &Tree, name: &str) -> Option<u64> {
     let value = usage.get(name)?;
@@ -242,16 +240,6 @@ pub fn provider_cost(usage: &Tree) -> Option<f64> {
 pub fn prompt_usage(counted: Option<u64>, finish: &Finish) -> Usage {
     let tokens = Tokens { prompt: counted.unwrap_or(finish.estimated_prompt), ..Tokens::default() };
     Usage { tokens, estimated: counted.is_none(), provider_cost: None }
-}
-
-/// Members that every usage object gets: `cost`, `is_byok` and `cost_details`, where there are prices, and
-/// `is_estimated`, where the provider counted nothing.
-pub fn priced(cost: Option<&CostBreakdown>, estimated: bool) -> Map<String, Tree> {
-    let mut members = cost.map(cost_members).unwrap_or_default();
-    if estimated {
-        members.insert("is_estimated".to_owned(), true.into());
-    }
-    members
 }
 
 /// Edits the `usage` of an answer whose bytes are passed on. What is there stays, its price excepted;

@@ -89,10 +89,8 @@ pub fn read_answer(
         }
     }
     let cost = finish.cost(&facts.usage.tokens);
-    let mut names = Names { request: Some(asked.clone()), ..finish.names(cost.as_ref()) };
-    if facts.usage.estimated {
-        names.cost.insert("is_estimated".to_owned(), true.into());
-    }
+    let priced = passing::priced(cost.as_ref(), facts.usage.estimated);
+    let names = Names { request: Some(asked.clone()), cost: priced, ..finish.names(None) };
     let written = encode_answer(to, &answer, &names);
     Ok(Answered { facts, cost, body: Err(write::text(&written, body.len())) })
 }

@@ -15,7 +15,7 @@ use crate::{
     chat::{Block, Delta, Event, Finish as Ending, FinishReason, ProviderError, Usage, Wire},
     dialect::{
         Frame, Names, Target,
-        passing::{Finish, ResponseFacts, StreamEnd, broken, cost_members},
+        passing::{Finish, ResponseFacts, StreamEnd, broken, priced},
     },
     routing::fallback::Cause,
     time::Millis,
@@ -181,10 +181,7 @@ impl Relay {
             self.encoder.fail(&broken(&self.finish.provider, *cause, error), out);
             self.facts.finish_reason = Some("error".to_owned());
         } else {
-            let mut members = cost.as_ref().map(cost_members).unwrap_or_default();
-            if self.facts.usage.estimated {
-                members.insert("is_estimated".to_owned(), true.into());
-            }
+            let members = priced(cost.as_ref(), self.facts.usage.estimated);
             self.encoder.end(&usage, members, self.finish.names(None).extra, out);
         }
         (self.facts.clone(), cost)

@@ -6,7 +6,8 @@ use crate::{
     budget::estimate::Weight,
     catalog::{Endpoint, Provider},
     dialect::{
-        call::{Api, Call, GATEWAY_OWNED, REFUSED},
+        call::{Api, Call, REFUSED},
+        passing::cut_owned,
         shape::{Shape, check, invalid_json},
     },
     error::{Error, Result},
@@ -183,14 +184,11 @@ pub fn outbound_edits(
     let quirk = |name: &str| endpoint.quirks_at(provider).any(|quirk| quirk == name);
     let object = &call.object;
     let mut edits = ObjectEdits::new(object);
-    if quirk("openrouter") {
-        // Another router: it understands the same members, but the choice of provider was made here.
-        edits.cut(|key| matches!(key, "models" | "route" | "provider" | "max_cost"));
-    } else {
-        edits.cut(|key| GATEWAY_OWNED.contains(&key) || OF_REASONING.contains(&key));
-        if let Some(effort) = reasoning_effort(object)? {
-            edits.set("reasoning_effort", quote(&effort));
-        }
+    cut_owned(&mut edits, provider, &OF_REASONING);
+    if !quirk("openrouter")
+        && let Some(effort) = reasoning_effort(object)?
+    {
+        edits.set("reasoning_effort", quote(&effort));
     }
     edits.set("model", quote(&endpoint.upstream_model));
     if let Some(tier) = &endpoint.service_tier {

@@ -11,30 +11,13 @@ use serde_json::{Map, Number, Value};
 use super::Members;
 use crate::{
     chat::{Losses, Sampling},
+    dialect::call::GATEWAY_OWNED,
     error::Result,
 };
 
-/// Members that the gateway itself has acted on: they ask nothing of a provider. (`plugins`, `transforms`
-/// and the like are refused before, unless they are empty.)
-const GATEWAY_OWNED: [&str; 13] = [
-    "stream_options",
-    "models",
-    "route",
-    "provider",
-    "max_cost",
-    "plugins",
-    "transforms",
-    "preset",
-    "session_id",
-    "tags",
-    "trace",
-    "usage",
-    "debug",
-];
-
-/// Takes out what is the gateway's own.
+/// Takes out what the gateway itself has acted on: it asks nothing of a provider.
 pub fn take_owned(body: &mut Members) {
-    for member in GATEWAY_OWNED {
+    for member in GATEWAY_OWNED.iter().chain(&["stream_options"]) {
         body.take(member);
     }
 }

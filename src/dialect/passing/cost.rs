@@ -46,10 +46,7 @@ pub struct Spent {
 impl Spent {
     /// What the format is to write of it; it says so where it is an estimate.
     pub fn told(&self) -> (chat::Usage, Map<String, Value>) {
-        let mut members = self.cost.as_ref().map(cost_members).unwrap_or_default();
-        if self.usage.estimated {
-            members.insert("is_estimated".to_owned(), true.into());
-        }
+        let members = priced(self.cost.as_ref(), self.usage.estimated);
         let own = self.reported.clone().filter(|_| !self.usage.estimated);
         (own.unwrap_or_else(|| chat::Usage { tokens: self.usage.tokens, ..chat::Usage::default() }), members)
     }
@@ -70,6 +67,15 @@ pub fn cost_members(cost: &CostBreakdown) -> Map<String, Value> {
         ("cost_details", json(&cost_details(cost))),
     ];
     members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The same, and `is_estimated` where the provider counted nothing.
+pub fn priced(cost: Option<&CostBreakdown>, estimated: bool) -> Map<String, Value> {
+    let mut members = cost.map(cost_members).unwrap_or_default();
+    if estimated {
+        members.insert("is_estimated".to_owned(), true.into());
+    }
+    members
 }
 
 /// Puts the cost into a provider's usage object, in place of what the provider itself charges: that is

@@ -11,11 +11,6 @@ use crate::framing::{
     sse,
 };
 
-/// A member that is a string.
-pub fn text(object: &Object<'_>, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).map(Cow::into_owned)
-}
-
 /// A value with all there is in it.
 pub fn tree(value: &Value<'_>) -> Tree {
     serde_json::from_str(value.text).unwrap_or_default()
